@@ -1,0 +1,260 @@
+"""The run folder (RUN_FOLDER.md): writer and reader. Never imports jax.
+
+Every file is written to a temporary name and renamed, so that a killed run leaves whole files only.
+"""
+
+import dataclasses
+import io
+import json
+import math
+import os
+import pathlib
+import resource
+import shutil
+import sys
+import time
+
+import numpy as np
+
+from recon.core import errors, types
+from recon.core import lock as locks
+
+SCHEMA = 1
+
+
+class Stopped(BaseException):
+    """SIGTERM came: what is finished stays, the same command goes on later."""
+
+
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+    """Writes `content` whole or not at all; a full disk leaves no temporary file."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        with open(temporary, 'wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def to_json(value) -> str:
+    """JSON text with sorted keys; numpy becomes plain, NaN and infinity become null."""
+    return json.dumps(_plain(value), indent=1, sort_keys=True, allow_nan=False)
+
+
+def write_npz(path: pathlib.Path, arrays: dict) -> None:
+    """Writes arrays as one .npz; object arrays are our own fault."""
+    assert not any(np.asarray(a).dtype == object for a in arrays.values()), sorted(arrays)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def entry(score: types.Score, split: str) -> dict:
+    """One metric as scores.json holds it."""
+    values = [float(x) if math.isfinite(x) else None for x in np.ravel(score.per_unit)]
+    plain = {f.name: getattr(score, f.name) for f in dataclasses.fields(score)}
+    plain |= {'net': None, 'weights': None, 'split': split} | plain.pop('extra')
+    by_image = score.unit == 'image'
+    return plain | {
+        'per_image': values if by_image else None,
+        'per_unit': None if by_image else values,
+    }
+
+
+def read(run_dir) -> dict:
+    """Everything that a run folder holds, for reports.
+
+    Returns:
+      {'config', 'run', 'scores', 'decoder': dicts; 'arrays', 'maps': {name: array}; 'log': list};
+      what is not there is empty.
+
+    Raises:
+      DataMissing: no run.json or scores.json in `run_dir`.
+    """
+    run_dir = pathlib.Path(run_dir)
+    for name in ('run.json', 'scores.json'):
+        if not (run_dir / name).exists():
+            raise errors.DataMissing(
+                f'no {name}', run_dir, 'finish the run with launch/main.py --workdir=DIR first'
+            )
+    names = ('config', 'run', 'scores', 'decoder')
+    plain = {name: _read_json(run_dir / f'{name}.json') for name in names}
+    arrays = read_arrays(run_dir / 'reconstructions.npz')
+    plain['arrays'] = arrays or read_arrays(run_dir / 'predictions.npz')
+    plain['maps'] = read_arrays(run_dir / 'maps.npz')
+    plain['log'] = read_log(run_dir / 'logs' / 'metrics.jsonl')
+    return plain
+
+
+def read_log(path: pathlib.Path) -> list[dict]:
+    """Lines of a metrics.jsonl; a last line that a kill cut short is left out."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    objects = []
+    for i, line in enumerate(lines):
+        try:
+            objects.append(json.loads(line))
+        except ValueError:
+            if i < len(lines) - 1:
+                raise errors.DataInvalid(f'line {i + 1} is not JSON', path, 'remove it') from None
+    return objects
+
+
+def read_arrays(path: pathlib.Path) -> dict:
+    """Arrays of an .npz without unpickling anything; {} if the file is not there."""
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def first_difference(a: dict, b: dict, prefix: str = '') -> str | None:
+    """The first key, dotted and in sorted order, in which two plain configs differ."""
+    for key in sorted(set(a) | set(b)):
+        if a.get(key, _ABSENT) == b.get(key, _ABSENT):
+            continue
+        if isinstance(a.get(key), dict) and isinstance(b.get(key), dict):
+            return first_difference(a[key], b[key], f'{prefix}{key}.')
+        return prefix + key
+    return None
+
+
+def state(workdir, config: dict) -> str:
+    """What a start on `workdir` would find; changes nothing.
+
+    Returns:
+      'new', 'done' or 'resume'.
+
+    Raises:
+      RunFolderError: the folder is in use, belongs to another config, or is no run folder.
+    """
+    workdir = pathlib.Path(workdir)
+    if not workdir.exists() or not any(workdir.iterdir()):
+        return 'new'
+    if not workdir.is_dir() or not (workdir / 'config.json').exists():
+        # A killed first second leaves a lock and nothing else; anything more is not ours to fill.
+        if workdir.is_dir() and all(p.name == 'lock' for p in workdir.iterdir()):
+            locks.refuse_if_alive(workdir / 'lock')
+            return 'new'
+        raise errors.RunFolderError('not a run folder, and not empty', workdir, 'name another DIR')
+    old = _read_json(workdir / 'config.json')
+    key = first_difference(old, _plain(config))
+    if key is not None:
+        raise errors.RunFolderError(
+            f'holds a run of another config; the first key that differs is {key}: '
+            f'{_dig(old, key)!r} there, {_dig(_plain(config), key)!r} now',
+            workdir,
+            'name another --workdir, or remove that folder',
+        )
+    locks.refuse_if_alive(workdir / 'lock')
+    return 'done' if _read_json(workdir / 'run.json').get('status') == 'done' else 'resume'
+
+
+class Run:
+    """One live run on a folder: lock, status, outputs. A context manager.
+
+    Leaving it normally sets `status: done`; SIGTERM (as `Stopped`) sets `stopped`; any other
+    exception sets `failed` with its text and goes on up.
+
+    Args:
+      workdir: the folder; created here.
+      config: resolved config, JSON-able.
+      facts: what run.json says besides (commit, versions, device, seed, protocol, audit).
+    """
+
+    def __init__(self, workdir, config: dict, facts: dict):
+        self.dir = pathlib.Path(workdir)
+        self.config, self.facts = config, dict(facts)
+        self.started = time.time()
+        self._lock = locks.Lock(self.dir / 'lock')
+
+    def __enter__(self):
+        made = not self.dir.exists()
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self._lock.take()
+        try:
+            self.json('config.json', self.config)
+            self._status('running')
+        except BaseException:  # nothing has begun: leave nothing behind
+            self._lock.release()
+            if made:
+                shutil.rmtree(self.dir, ignore_errors=True)
+            raise
+        return self
+
+    def __exit__(self, kind, error, _):
+        try:
+            if kind is None:
+                self._status('done')
+            elif issubclass(kind, Stopped | KeyboardInterrupt):
+                self._status('stopped')
+            else:
+                known = isinstance(error, errors.UserError)
+                self._status('failed', str(error) if known else f'{kind.__name__}: {error}')
+        finally:
+            self._lock.release()
+
+    def json(self, name: str, value) -> None:
+        """Writes `value` as DIR/name."""
+        write_bytes(self.dir / name, to_json(value).encode())
+
+    def npz(self, name: str, arrays: dict) -> None:
+        """Writes `arrays` as DIR/name."""
+        write_npz(self.dir / name, arrays)
+
+    def _status(self, status: str, error: str | None = None) -> None:
+        outputs = sorted(
+            str(p.relative_to(self.dir))
+            for p in self.dir.rglob('*')
+            if p.is_file() and 'checkpoints' not in p.parts and p.name not in ('lock', 'run.json')
+        )
+        if (self.dir / 'checkpoints').is_dir():
+            outputs.append('checkpoints')
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.json(
+            'run.json',
+            self.facts
+            | {
+                'schema': SCHEMA,
+                'status': status,
+                'error': error,
+                'outputs': outputs,
+                'wall_s': round(time.time() - self.started, 3),
+                'peak_rss_mb': round(peak / (2**20 if sys.platform == 'darwin' else 2**10), 1),
+            },
+        )
+
+
+def _read_json(path: pathlib.Path) -> dict:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+_ABSENT = object()
+
+
+def _dig(config: dict, key: str):
+    for part in key.split('.'):
+        config = config.get(part, 'absent') if isinstance(config, dict) else 'absent'
+    return config
+
+
+def _plain(value):
+    if isinstance(value, dict) or hasattr(value, 'items'):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, pathlib.Path) else value

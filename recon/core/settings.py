@@ -1,0 +1,90 @@
+"""From a config as written to a config resolved: every option of every stage, nothing unknown.
+
+A stage's module states its options once, in `DEFAULTS`; a config names those that it changes.
+"""
+
+import difflib
+import importlib
+
+import ml_collections
+
+from recon.core import errors, lookup
+
+STAGES = {
+    'dataset': 'recon.data.datasets',
+    'decoder': 'recon.decoders',
+}
+PREPROCESS = 'recon.data.preprocess'
+GENERATORS = 'recon.generators'
+
+
+def resolve(cfg, defaults: dict) -> ml_collections.ConfigDict:
+    """Fills in the defaults of every stage that `cfg` names, and refuses what no stage knows.
+
+    Args:
+      cfg: ConfigDict as a file in configs/ returns it.
+      defaults: options of the experiment itself, top level (`pipeline.DEFAULTS`).
+
+    Returns:
+      A new ConfigDict, locked, in which every option stands.
+
+    Raises:
+      ConfigError: an unknown key or name; the message has the nearest that exists.
+    """
+    plain = cfg.to_dict() if hasattr(cfg, 'to_dict') else dict(cfg)
+    full = _fill(plain, defaults | {stage: {} for stage in STAGES} | {'preprocess': {}}, '')
+    for stage, package in STAGES.items():
+        full[stage] = _fill_stage(plain.get(stage, {}), package, stage)
+    full['preprocess'] = _fill_preprocess(plain.get('preprocess', {}))
+    return ml_collections.ConfigDict(full, convert_dict=True).lock()
+
+
+def _fill_stage(given: dict, package: str, key: str) -> dict:
+    name = given.get('name', '')
+    module = lookup.find(package, name, f'{key}.name')
+    full = _fill(given, {'name': name} | module.DEFAULTS, f'{key}.')
+    for inner, value in full.items():  # a decoder inside a decoder, as Miyawaki's
+        if isinstance(value, dict) and 'name' in value:
+            full[inner] = _fill_stage(value, package, f'{key}.{inner}')
+    return full
+
+
+def _fill_preprocess(given: dict) -> dict:
+    order = tuple(given.get('order', ()))
+    full = {'order': order}
+    for op in order:
+        module = lookup.find(PREPROCESS, op, 'preprocess.order')
+        full[op] = _fill(given.get(op, {}), module.DEFAULTS, f'preprocess.{op}.')
+    for op in sorted(set(given) - set(full)):
+        lookup.find(PREPROCESS, op, f'preprocess.{op}')
+        raise errors.ConfigError(
+            f'preprocess.{op} has options, but preprocess.order is {order}',
+            'preprocess.order',
+            f'add {op!r} to it, or drop the options',
+        )
+    return full
+
+
+def _fill(given: dict, defaults: dict, prefix: str) -> dict:
+    for key in given:
+        if key not in defaults:
+            near = difflib.get_close_matches(key, list(defaults), n=1)
+            hint = f'did you mean {prefix}{near[0]}? ' if near else ''
+            raise errors.ConfigError(
+                f'unknown key {prefix}{key}',
+                'config',
+                f'{hint}keys that exist: {", ".join(sorted(defaults))}',
+            )
+    full = dict(defaults) | dict(given)
+    for key, value in defaults.items():
+        # A dictionary of options is filled in too; an empty default means "any keys".
+        if isinstance(value, dict) and value and isinstance(given.get(key), dict):
+            if 'name' not in value:
+                full[key] = _fill(given[key], value, f'{prefix}{key}.')
+    return full
+
+
+def defaults_of(stage: str, name: str) -> dict:
+    """Options of `name` in `stage` ('dataset' or 'decoder'), with their defaults."""
+    lookup.find(STAGES[stage], name, f'{stage}.name')
+    return importlib.import_module(f'{STAGES[stage]}.{name}').DEFAULTS
