@@ -54,12 +54,20 @@ def write_npz(path: pathlib.Path, arrays: dict) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def entry(score: types.Score, split: str) -> dict:
-    """One metric as scores.json holds it."""
+def entry(score: types.Score, split: str, image_unit: str = 'image') -> dict:
+    """One metric as scores.json holds it.
+
+    Args:
+      score: the metric.
+      split: which rows it is of: 'test', 'train', the name of a further test set.
+      image_unit: 'row' where the scored pictures are rows and not distinct images.
+    """
     values = [float(x) if math.isfinite(x) else None for x in np.ravel(score.per_unit)]
     plain = {f.name: getattr(score, f.name) for f in dataclasses.fields(score)}
     plain |= {'net': None, 'weights': None, 'split': split} | plain.pop('extra')
-    by_image = score.unit == 'image'
+    if score.unit == 'image':
+        plain['unit'] = image_unit
+    by_image = plain['unit'] == 'image'
     return plain | {
         'per_image': values if by_image else None,
         'per_unit': None if by_image else values,
@@ -178,7 +186,7 @@ class Run:
         self._lock.take()
         try:
             self.json('config.json', self.config)
-            self._status('running')
+            self.status('running')
         except BaseException:  # nothing has begun: leave nothing behind
             self._lock.release()
             if made:
@@ -189,12 +197,12 @@ class Run:
     def __exit__(self, kind, error, _):
         try:
             if kind is None:
-                self._status('done')
+                self.status('done')
             elif issubclass(kind, Stopped | KeyboardInterrupt):
-                self._status('stopped')
+                self.status('stopped')
             else:
                 known = isinstance(error, errors.UserError)
-                self._status('failed', str(error) if known else f'{kind.__name__}: {error}')
+                self.status('failed', str(error) if known else f'{kind.__name__}: {error}')
         finally:
             self._lock.release()
 
@@ -206,7 +214,8 @@ class Run:
         """Writes `arrays` as DIR/name."""
         write_npz(self.dir / name, arrays)
 
-    def _status(self, status: str, error: str | None = None) -> None:
+    def status(self, status: str, error: str | None = None) -> None:
+        """Writes run.json: status, error, outputs so far, time and memory so far."""
         outputs = sorted(
             str(p.relative_to(self.dir))
             for p in self.dir.rglob('*')

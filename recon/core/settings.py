@@ -4,7 +4,6 @@ A stage's module states its options once, in `DEFAULTS`; a config names those th
 """
 
 import difflib
-import importlib
 
 import ml_collections
 
@@ -15,7 +14,6 @@ STAGES = {
     'decoder': 'recon.decoders',
 }
 PREPROCESS = 'recon.data.preprocess'
-GENERATORS = 'recon.generators'
 
 
 def resolve(cfg, defaults: dict) -> ml_collections.ConfigDict:
@@ -78,13 +76,7 @@ def _fill(given: dict, defaults: dict, prefix: str) -> dict:
     full = dict(defaults) | dict(given)
     for key, value in defaults.items():
         # A dictionary of options is filled in too; an empty default means "any keys".
-        if isinstance(value, dict) and value and isinstance(given.get(key), dict):
-            if 'name' not in value:
-                full[key] = _fill(given[key], value, f'{prefix}{key}.')
+        both = isinstance(value, dict) and isinstance(given.get(key), dict)
+        if both and value and 'name' not in value:
+            full[key] = _fill(given[key], value, f'{prefix}{key}.')
     return full
-
-
-def defaults_of(stage: str, name: str) -> dict:
-    """Options of `name` in `stage` ('dataset' or 'decoder'), with their defaults."""
-    lookup.find(STAGES[stage], name, f'{stage}.name')
-    return importlib.import_module(f'{STAGES[stage]}.{name}').DEFAULTS

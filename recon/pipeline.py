@@ -1,0 +1,186 @@
+"""One experiment, from the data set to the report, top to bottom. Read this file first."""
+
+import pathlib
+
+import jax
+import numpy as np
+from absl import logging
+
+from recon import controls
+from recon.core import errors, lookup, provenance, results, settings
+from recon.data import prepare
+from recon.data.preprocess import audit
+from recon.metrics import suite
+from recon.report import html
+from recon.train import checkpoint, log
+
+DEFAULTS = dict(
+    seed=0,
+    targets=dict(),  # {name: {net, layer, size}}, one decoder each
+    metrics=(),
+    baselines=('mean_image', 'nearest_training', 'shuffled_rows', 'shuffled_voxels', 'zero_voxels'),
+    areas=(),  # refit and score on the voxels of each area alone; 'V1+V2' is a union
+    learning_curve=(),  # refit on these fractions of the training rows
+    score_rows=False,  # score every test row instead of one entry per distinct image
+    score_train=False,  # training-set scores too, kept apart
+    threshold=0.5,  # binary metrics
+    draws=10_000,  # bootstrap
+    permutations=1_000,
+    audit=dict(audit.DEFAULTS),
+    layout='',  # simulated files in this data set's layout, written by launch (`:smoke`)
+)
+
+
+def run(cfg, workdir) -> pathlib.Path:
+    """Runs the experiment `cfg` and leaves DIR as RUN_FOLDER.md says.
+
+    Args:
+      cfg: ConfigDict of a file in configs/.
+      workdir: DIR; created when nothing is wrong with config and data.
+
+    Returns:
+      The report's path.
+    """
+    cfg = settings.resolve(cfg, DEFAULTS)
+    check(cfg)
+    workdir, config = pathlib.Path(workdir), cfg.to_dict()
+    if results.state(workdir, config) == 'done':
+        logging.info('%s is done; nothing to do', workdir)
+        return workdir / 'report.html'
+
+    raw = lookup.find('recon.data.datasets', cfg.dataset.name, 'dataset.name').load(cfg.dataset)
+    brain, _ = prepare.run(cfg.preprocess, raw)  # fitted on the training rows alone
+    audited = audit.check(cfg.audit, raw, brain, cfg.preprocess)
+    facts = provenance.facts(cfg.seed) | {'protocol': protocol(cfg, brain), 'audit': audited}
+
+    with results.Run(workdir, config, facts) as folder, log.Log(workdir / 'logs') as written:
+        progress = log.Progress(len(cfg.targets) + len(controls.names(cfg)) + 3, written)
+        experiment = controls.Experiment(cfg, brain, jax.random.key(cfg.seed))
+        fitted = {}
+        for name in cfg.targets:
+            fitted[name] = load_or_fit(experiment, name, workdir / 'checkpoints' / name)
+            progress.step(f'fit_{name}')
+
+        test = controls.rows_to_score(cfg, brain.test)
+        decoded = experiment.decode(fitted, test.voxels)
+        truth = experiment.truth(test)
+        score = scorer(cfg, brain)
+        scores = score(decoded['images'], truth, 'test')
+        folder.npz('reconstructions.npz', arrays(cfg, test, decoded, truth))
+        progress.step('decode_and_score')
+
+        controlled = controls.run(experiment, fitted, test, decoded['images'], score, progress.step)
+        describe(folder, experiment, fitted, controlled.pop('curves'))
+        progress.step('describe')
+
+        folder.json(
+            'scores.json',
+            {
+                'schema': results.SCHEMA,
+                'n': len(test),
+                'protocol': facts['protocol'],
+                'audit': audited,
+                'scores': scores,
+            }
+            | controlled,
+        )
+        folder.status('running')
+        report = html.write(workdir)
+        progress.step('report')
+    return report
+
+
+def check(cfg) -> None:
+    """Raises ConfigError for what can be known before any data are read."""
+    if 'pixels' not in cfg.targets:
+        raise errors.ConfigError(
+            f'targets are {sorted(cfg.targets)}', 'targets', "one must be named 'pixels'"
+        )
+    for name, spec in cfg.targets.items():
+        known = ('pixels', 'image_statistics')
+        if spec.get('net') != 'image' or spec.get('layer') not in known:
+            raise errors.ConfigError(
+                f'targets.{name} is {dict(spec)}', 'config', f"net='image', layer one of {known}"
+            )
+    suite.check(cfg.metrics)
+    controls.check(cfg)
+
+
+def load_or_fit(experiment, name: str, path: pathlib.Path):
+    """The decoder's parameters: from the checkpoint of a stopped run, or fitted and saved."""
+    params = checkpoint.load(path)
+    if params is None:
+        params = experiment.fit(name)
+        checkpoint.save(path, params)
+    return params
+
+
+def scorer(cfg, brain):
+    """(images, truth, split) -> {metric: entry}, with this run's seed and settings."""
+
+    def score(images, truth, split):
+        scored = suite.score(
+            cfg.metrics,
+            images,
+            truth,
+            seed=cfg.seed,
+            channels=brain.images.channels,
+            threshold=cfg.threshold,
+            draws=cfg.draws,
+            permutations=cfg.permutations,
+        )
+        unit = 'row' if cfg.score_rows else 'image'
+        return {name: results.entry(value, split, unit) for name, value in scored.items()}
+
+    return score
+
+
+def arrays(cfg, test, decoded: dict, truth) -> dict:
+    """What reconstructions.npz holds."""
+    stages = {k: v for k, v in decoded.items() if k.startswith('stage_')}
+    rows = {'row_image_id': test.image_id} if cfg.score_rows else {}
+    return {
+        'images': decoded['images'].astype(np.float32),
+        'truth': truth.astype(np.float32),
+        'image_id': test.image_id,
+        **stages,
+        **rows,
+    }
+
+
+def describe(folder, experiment, fitted: dict, curves: list) -> None:
+    """Writes decoder.json and maps.npz: what the decoders say of themselves, for the report."""
+    told, maps = {}, experiment.voxel_maps()
+    for name, params in fitted.items():
+        told[name] = experiment.describe(params)
+        importance = told[name].pop('importance', None)
+        if importance is not None:
+            maps[f'importance_{name}'] = np.asarray(importance, np.float32)
+    if curves:
+        told['learning'] = {'curves': curves, 'tables': [], 'facts': {}}
+    folder.json('decoder.json', told)
+    folder.npz('maps.npz', maps)
+
+
+def protocol(cfg, brain) -> dict:
+    """What the scores are of, in plain values."""
+    trials = np.unique(controls.rows_to_score(cfg, brain.test).trials)
+    size = cfg.targets.pixels.get('size') or brain.images.shape
+    return {
+        'data': brain.facts,
+        'train_rows': len(brain.train),
+        'train_images': len(np.unique(brain.train.image_id)),
+        'test_rows': len(brain.test),
+        'test_images': len(np.unique(brain.test.image_id)),
+        'voxels': brain.test.voxels.shape[1],
+        'trials_per_test_entry': [int(trials.min()), int(trials.max())],
+        'preprocess': list(cfg.preprocess.order),
+        'score_rows': cfg.score_rows,
+        'size': [int(s) for s in size],
+        'channels': brain.images.channels,
+        'threshold': cfg.threshold,
+        'bootstrap_draws': cfg.draws,
+        'permutations': cfg.permutations,
+        'clip': [0, 1],
+        'pixel_blend': None,
+    }

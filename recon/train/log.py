@@ -1,0 +1,60 @@
+"""What a run says while it runs: JSON lines, TensorBoard events, and a progress line."""
+
+import json
+import pathlib
+import time
+
+from absl import logging
+from tensorboardX import SummaryWriter
+
+
+class Log:
+    """Appends scalars to `DIR/logs/metrics.jsonl`, TensorBoard events beside it.
+
+    One object a line: {"step", "name", "value"}. A context manager.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        self.folder = pathlib.Path(folder)
+
+    def __enter__(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file = open(self.folder / 'metrics.jsonl', 'a', buffering=1)  # noqa: SIM115
+        self._events = SummaryWriter(str(self.folder))
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+        self._events.close()
+
+    def write(self, step: int, **scalars: float) -> None:
+        """One line for each scalar."""
+        for name, value in scalars.items():
+            self._file.write(json.dumps({'step': step, 'name': name, 'value': float(value)}) + '\n')
+            self._events.add_scalar(name, float(value), step)
+
+
+class Progress:
+    """Says after each of `total` stages how long it took, the rate, and the time left."""
+
+    def __init__(self, total: int, log: Log):
+        self.total, self.done, self._log = total, 0, log
+        self._start = self._last = time.monotonic()
+
+    def step(self, what: str) -> None:
+        """Marks the stage `what` as finished."""
+        now = time.monotonic()
+        self.done += 1
+        elapsed = now - self._start
+        left = elapsed / self.done * (self.total - self.done)
+        logging.info(
+            '[%d/%d] %s: %.1f s (%.1f stages a minute, about %.0f s left)',
+            self.done,
+            self.total,
+            what,
+            now - self._last,
+            60 * self.done / max(elapsed, 1e-9),
+            left,
+        )
+        self._log.write(self.done, **{f'seconds/{what}': now - self._last})
+        self._last = now
