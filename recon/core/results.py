@@ -20,6 +20,8 @@ from recon.core import errors, types
 from recon.core import lock as locks
 
 SCHEMA = 1
+# Not a run's outputs: the lock, and the simulated input files that `:smoke` writes.
+_BESIDE = ('lock', 'layout', 'layout_truth', 'layout.tmp', 'layout.tmp_truth')
 
 
 class Stopped(BaseException):
@@ -144,8 +146,8 @@ def state(workdir, config: dict) -> str:
     if not workdir.exists() or not any(workdir.iterdir()):
         return 'new'
     if not workdir.is_dir() or not (workdir / 'config.json').exists():
-        # A killed first second leaves a lock and nothing else; anything more is not ours to fill.
-        if workdir.is_dir() and all(p.name == 'lock' for p in workdir.iterdir()):
+        # A start that was killed at once leaves a lock or input files; anything more is not ours.
+        if workdir.is_dir() and all(p.name in _BESIDE for p in workdir.iterdir()):
             locks.refuse_if_alive(workdir / 'lock')
             return 'new'
         raise errors.RunFolderError('not a run folder, and not empty', workdir, 'name another DIR')
@@ -216,10 +218,11 @@ class Run:
 
     def status(self, status: str, error: str | None = None) -> None:
         """Writes run.json: status, error, outputs so far, time and memory so far."""
+        depth = len(self.dir.parts)
         outputs = sorted(
             str(p.relative_to(self.dir))
             for p in self.dir.rglob('*')
-            if p.is_file() and 'checkpoints' not in p.parts and p.name not in ('lock', 'run.json')
+            if p.is_file() and not {'checkpoints', 'run.json', *_BESIDE} & set(p.parts[depth:])
         )
         if (self.dir / 'checkpoints').is_dir():
             outputs.append('checkpoints')

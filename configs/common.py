@@ -1,0 +1,44 @@
+"""What configs share: options behind the ':', and the metrics and controls that most ask for."""
+
+import ml_collections
+
+PIXEL_METRICS = ('pixcorr', 'ssim', 'mse', 'two_way_pixel')
+BINARY_METRICS = ('binary_accuracy', 'binary_precision', 'binary_recall', 'binary_f1', 'pixcorr')
+
+
+def parse_arg(arg: str | None, **defaults) -> ml_collections.ConfigDict:
+    """'smoke,subject=2' -> options, each of its default's type.
+
+    Raises:
+      ValueError: an option that `defaults` does not have, or a value of another type.
+    """
+    options = ml_collections.ConfigDict(defaults)
+    for part in (arg or '').split(','):
+        if not part:
+            continue
+        key, given, text = part.partition('=')
+        if key not in defaults:
+            raise ValueError(f'option {key!r}; options that exist: {", ".join(sorted(defaults))}')
+        kind = type(defaults[key])
+        try:
+            options[key] = _convert(text, kind) if given else _bare(kind)
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(f'option {key}={text!r}, wanted a {kind.__name__}') from None
+    return options
+
+
+def _bare(kind):
+    if kind is not bool:
+        raise TypeError('needs a value')
+    return True
+
+
+def _convert(text: str, kind):
+    if kind is bool:
+        return {'true': True, '1': True, 'false': False, '0': False}[text.lower()]
+    return kind(text)
+
+
+def experiment(**blocks) -> ml_collections.ConfigDict:
+    """A ConfigDict of nested dictionaries, in the order of the flow."""
+    return ml_collections.ConfigDict(blocks)

@@ -1,0 +1,41 @@
+r"""Runs one experiment: `python launch/main.py --config=configs/X.py[:options] [--workdir=DIR]`.
+
+Any option of the resolved config can be changed: `--config.decoder.folds=10`. A changed
+`--config.decoder.name` or `--config.dataset.name` starts from that module's own defaults.
+Exit codes: 0 done or stopped by SIGTERM, 2 the user's cause (one line says what), 1 our fault.
+"""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from absl import logging
+
+from launch import options
+
+USAGE = (
+    'usage: python launch/main.py --config=configs/X.py[:options] [--workdir=DIR] '
+    '[--config.key=value ...]'
+)
+
+
+def main(argv: list[str]) -> int:
+    """Parses `argv`, runs the experiment, returns the exit code."""
+    if '--help' in argv or '-h' in argv:
+        print(__doc__)
+        return 0
+    logging.set_verbosity(logging.INFO)
+    with options.exit_codes() as ended:
+        arguments = options.parse(argv, USAGE)  # a typo should not wait for jax
+        workdir = pathlib.Path(arguments.workdir or f'runs/{arguments.name}')
+        from recon import pipeline
+
+        cfg = options.resolve(arguments, pipeline.DEFAULTS)
+        cfg = options.write_layout(cfg, workdir)
+        print(f'report: {pipeline.run(cfg, workdir)}')
+    return ended.code
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,24 @@
+"""Builds the report of a finished run anew: `python launch/report.py DIR [DIR ...]`."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from launch import options
+from recon.core import errors
+from recon.report import html
+
+
+def main(argv: list[str]) -> int:
+    """Writes DIR/report.html for each DIR; returns the exit code."""
+    with options.exit_codes() as ended:
+        if not argv or argv[0].startswith('-'):
+            raise errors.ConfigError('no DIR', 'command line', __doc__)
+        for folder in argv:
+            print(f'report: {html.write(folder)}')
+    return ended.code
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
