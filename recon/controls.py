@@ -68,7 +68,9 @@ class Experiment:
         """
         train, target, rois = self.brain.train, self.target(name), self.brain.rois
         rows = np.arange(len(train)) if rows is None else rows
-        paired = rng.numpy(self.cfg.seed, 'shuffled_rows').permutation(rows) if shuffle else rows
+        paired = (
+            rng.generator(self.cfg.seed, 'shuffled_rows').permutation(rows) if shuffle else rows
+        )
         x, groups = train.voxels[rows], train.groups()[rows]
         if voxels is not None:
             x, rois = x[:, voxels], {k: mask[voxels] for k, mask in rois.items()}
@@ -177,7 +179,7 @@ def baseline(name: str, experiment: Experiment, fitted: dict, test, images) -> n
     if name == 'shuffled_rows':
         return refit(experiment, test.voxels, shuffle=True)['images']
     if name == 'shuffled_voxels':
-        order = rng.derangement(rng.numpy(experiment.cfg.seed, name), len(test))
+        order = rng.derangement(rng.generator(experiment.cfg.seed, name), len(test))
         return experiment.decode(fitted, test.voxels[order])['images']
     return experiment.decode(fitted, np.zeros_like(test.voxels))['images']
 
@@ -191,7 +193,7 @@ def refit(experiment: Experiment, test_voxels, **options) -> dict:
 def learning_curve(experiment: Experiment, test, truth, score, step) -> dict:
     """The first metric on the test rows against the number of training rows, as a curve."""
     cfg, n = experiment.cfg, len(experiment.brain.train)
-    order = rng.numpy(cfg.seed, 'learning_curve').permutation(n)
+    order = rng.generator(cfg.seed, 'learning_curve').permutation(n)
     xs, ys = [], []
     for fraction in cfg.learning_curve:
         rows = np.sort(order[: max(2, round(fraction * n))])
