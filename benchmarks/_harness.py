@@ -65,7 +65,7 @@ def gemm_rate(size: int = 2_000, repeats: int = 5) -> dict:
 
 
 def hardware() -> dict:
-    """This machine and its software, JSON-able: processor, cores, memory, load, versions, threads."""
+    """This machine and its software, JSON-able: processor, memory, load, versions, threads."""
     info = pathlib.Path('/proc/cpuinfo')
     lines = info.read_text().splitlines() if info.exists() else []
     model = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
