@@ -1,0 +1,87 @@
+"""Which metric names exist: those of scores.json, to the letter."""
+
+import dataclasses
+import re
+
+from recon.core import errors
+from recon.metrics import pixel
+
+PLAIN = ('pixcorr', *pixel.WINDOWS, 'mse', 'mae', *(f'binary_{name}' for name in pixel.BINARY))
+PATTERNS = {
+    'two_way_takagi_<feature>': r'(?P<kind>two_way_takagi)_(?P<feature>.+)',
+    'two_way_<feature>': r'(?P<kind>two_way)_(?P<feature>.+)',
+    'nway<k>_<feature>': r'(?P<kind>nway)(?P<k>\d+)_(?P<feature>.+)',
+    'corrdist_<feature>': r'(?P<kind>corrdist)_(?P<feature>.+)',
+    'cosine_<feature>': r'(?P<kind>cosine)_(?P<feature>.+)',
+    'brain_to_image_top1|5': r'(?P<kind>brain_to_image)_top(?P<k>[15])',
+    'image_to_brain_top1|5': r'(?P<kind>image_to_brain)_top(?P<k>[15])',
+}
+ELSEWHERE = {
+    'map|f1_macro|f1_micro|category_accuracy|top1_accuracy|top5_accuracy': 'labels',
+    'voxel_r|voxel_r2|ceiling_fraction': 'responses of voxels',
+    'latent_l1': 'latents',
+    r'lpips_\w+': 'a perceptual net',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Name:
+    """A metric's name taken apart: two_way_clip is kind two_way, feature clip."""
+
+    kind: str
+    feature: str | None = None
+    k: int | None = None
+
+
+def known() -> list[str]:
+    """Names and patterns of names that `score` takes."""
+    return [*PLAIN, *PATTERNS]
+
+
+def check(names, nets=None, *, n: int | None = None, size: tuple[int, int] | None = None) -> None:
+    """Refuses names that cannot be scored, before any work.
+
+    Args:
+      names: as in config.metrics.
+      nets: features that exist beside 'pixel' (anything with `in`).
+      n: number of test images, if known already.
+      size: (h, w) of the pictures, if known already.
+
+    Raises:
+      ConfigError: an unknown name or feature, pictures smaller than a window, or a choice among
+        more candidates than there are images. The message lists what exists.
+    """
+    for name in names:
+        parsed = parse(name, nets or {})
+        if size is not None and name in pixel.WINDOWS:
+            pixel.check_size(name, size)
+        if n is not None and parsed.kind == 'nway' and not 2 <= parsed.k <= n:
+            raise errors.ConfigError(
+                f'{name} chooses among {parsed.k} images, there are {n}',
+                'config.metrics',
+                f'give nway<k> a k of 2 to {n}',
+            )
+
+
+def parse(name: str, nets) -> Name:
+    """Takes `name` apart; ConfigError if it, or its feature, does not exist."""
+    if name in PLAIN:
+        return Name(name)
+    found = next((m for p in PATTERNS.values() if (m := re.fullmatch(p, str(name)))), None)
+    for pattern, source in ELSEWHERE.items():
+        if re.fullmatch(pattern, str(name)):
+            raise errors.ConfigError(
+                f'{name} is scored from {source}, not from pictures',
+                'config.metrics',
+                f'names for pictures: {", ".join(known())}',
+            )
+    features = ['pixel', *sorted(nets)]
+    parts = found.groupdict() if found else {}
+    if found is None or parts.get('feature', 'pixel') not in features:
+        raise errors.ConfigError(
+            f'metric {name!r} does not exist' if found is None else f'metric {name!r} has no net',
+            'config.metrics',
+            f'names that exist: {", ".join(known())}; features that exist: {", ".join(features)}',
+        )
+    k = parts.get('k')
+    return Name(parts['kind'], parts.get('feature'), int(k) if k else None)
