@@ -42,3 +42,10 @@ def _convert(text: str, kind):
 def experiment(**blocks) -> ml_collections.ConfigDict:
     """A ConfigDict of nested dictionaries, in the order of the flow."""
     return ml_collections.ConfigDict(blocks)
+
+
+def smoke(cfg: ml_collections.ConfigDict, layout: str = '') -> ml_collections.ConfigDict:
+    """The same experiment in seconds: few draws, and simulated files where `layout` names one."""
+    cfg.layout = layout
+    cfg.draws, cfg.permutations = 500, 50
+    return cfg

@@ -41,6 +41,10 @@ class Arguments:
         plain = (self.options or '').replace('=', '-').replace(',', '_').replace('/', '-')
         return self.config.stem + (f'_{plain}' if plain else '')
 
+    def replace(self, **changes) -> 'Arguments':
+        """The same arguments but for `changes`."""
+        return dataclasses.replace(self, **changes)
+
 
 def parse(argv: list[str], usage: str) -> Arguments:
     """Reads `--config=FILE[:options] --workdir=DIR --config.key=value`; '=' or a space.
@@ -79,17 +83,22 @@ def find_config(file: str) -> pathlib.Path:
     raise errors.ConfigError(f'no config {file}', ROOT / 'configs', f'{hint}{", ".join(known)}')
 
 
+def module(path: pathlib.Path):
+    """The config file as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
 def load(arguments: Arguments) -> ml_collections.ConfigDict:
     """Runs get_config of the file, with its options.
 
     Raises:
       ConfigError: an option that the file does not have.
     """
-    spec = importlib.util.spec_from_file_location(arguments.config.stem, arguments.config)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     try:
-        return module.get_config(arguments.options)
+        return module(arguments.config).get_config(arguments.options)
     except ValueError as error:  # configs import nothing of recon: common.parse_arg raises this
         remedy = 'see the docstring of the config'
         raise errors.ConfigError(str(error), arguments.config, remedy) from None

@@ -87,7 +87,7 @@ class Images:
         found = self.ids[np.minimum(rows, len(self.ids) - 1)] == ids
         if not found.all():
             raise errors.DataInvalid(
-                f'{(~found).sum()} of {len(ids)} image ids are unknown, first {ids[~found][0]!r}',
+                f'{(~found).sum()} of {len(ids)} image ids are unknown, first {ids[~found][0]}',
                 'images',
                 'the ids of the rows and of the pictures must be of one kind and base',
             )

@@ -1,0 +1,147 @@
+r"""Runs one config under several options, and puts them in one table.
+
+    python launch/sweep.py --config=configs/X.py[:options] [--workdir=DIR] [--print]
+                           [--grid.key=a,b,c ...] [--config.key=value ...]
+
+A config with a `get_sweep` names its runs; `--grid.decoder.name=ridge,omp` makes them from the
+values of any option (several grids: every combination). Runs go in turn, each in DIR/<name>; what
+is done is not run again. `--print` prints the commands instead, one a line, for a cluster's queue.
+Leaves DIR/table.json and DIR/table.html. Exit codes as launch/main.py.
+"""
+
+import itertools
+import pathlib
+import shlex
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from absl import logging
+
+from launch import options
+from recon.core import errors, patterns, results
+from recon.report import html
+
+
+def main(argv: list[str]) -> int:
+    """Runs or prints the sweep; returns the exit code."""
+    if '--help' in argv or '-h' in argv:
+        print(__doc__)
+        return 0
+    logging.set_verbosity(logging.INFO)
+    with options.exit_codes() as ended:
+        only_print, argv = '--print' in argv, [word for word in argv if word != '--print']
+        grids = {}
+        for word in [w for w in argv if w.startswith('--grid.')]:
+            key, _, values = word.removeprefix('--grid.').partition('=')
+            grids[key] = [v for v in values.split(',') if v]
+            argv.remove(word)
+        arguments = options.parse(argv, 'see python launch/sweep.py --help')
+        workdir = pathlib.Path(arguments.workdir or f'runs/{arguments.name}')
+        sweep = plan(arguments, grids)
+        if only_print:
+            print('\n'.join(command(run, workdir) for run in sweep['runs']))
+        else:
+            print(f'table: {run_all(sweep, workdir)}')
+    return ended.code
+
+
+def plan(arguments: options.Arguments, grids: dict[str, list[str]]) -> dict:
+    """What to run: {'title', 'metrics', 'notes', 'figure', 'runs': [{'name', 'arguments', ...}]}.
+
+    Raises:
+      ConfigError: neither a grid nor a `get_sweep`, or an empty grid.
+    """
+    module = options.module(arguments.config)
+    if not grids and not hasattr(module, 'get_sweep'):
+        raise errors.ConfigError(
+            f'{arguments.config.name} has no get_sweep', 'command line', 'name a --grid.key=a,b'
+        )
+    if not all(grids.values()):
+        raise errors.ConfigError('a grid without values', 'command line', '--grid.key=a,b')
+    if not grids:
+        sweep = module.get_sweep(arguments.options)
+        runs = [
+            run | {'arguments': arguments.replace(options=run['options'])} for run in sweep['runs']
+        ]
+        return {'metrics': (), 'notes': (), 'figure': ''} | sweep | {'runs': runs}
+    runs = []
+    for values in itertools.product(*grids.values()):
+        chosen = dict(zip(grids, values, strict=True))
+        name = '_'.join(f'{key.split(".")[-2:][0]}-{value}' for key, value in chosen.items())
+        changed = arguments.replace(overrides=arguments.overrides | chosen)
+        runs.append({'name': name.replace('/', '-'), 'arguments': changed})
+    title = f'{arguments.config.stem}: {", ".join(grids)}'
+    return {'title': title, 'metrics': (), 'notes': (), 'figure': '', 'runs': runs}
+
+
+def command(run: dict, workdir: pathlib.Path) -> str:
+    """The shell command of one run."""
+    arguments = run['arguments']
+    config = f'{arguments.config}' + (f':{arguments.options}' if arguments.options else '')
+    words = ['python', 'launch/main.py', f'--config={config}', f'--workdir={workdir / run["name"]}']
+    words += [f'--config.{key}={value}' for key, value in arguments.overrides.items()]
+    return shlex.join(words)
+
+
+def run_all(sweep: dict, workdir: pathlib.Path) -> pathlib.Path:
+    """Runs what is not done yet, then writes the table; returns the path of table.html."""
+    from recon import pipeline
+
+    rows, figures = [], []
+    resolved = [options.resolve(run['arguments'], pipeline.DEFAULTS) for run in sweep['runs']]
+    for run, cfg in zip(sweep['runs'], resolved, strict=True):
+        folder = workdir / run['name']
+        pipeline.run(options.write_layout(cfg, folder), folder)
+        kept = results.read(folder)
+        protocol = kept['scores']['protocol']
+        rows.append(
+            {
+                'name': run['name'],
+                'scores': kept['scores']['scores'],
+                'published': run.get('published', {}),
+                'data': protocol['data'].get('source', cfg.dataset.name),
+                'n': kept['scores']['n'],
+                'workdir': run['name'],
+            }
+        )
+        if sweep['figure'] == 'complexity':
+            figures.append(by_complexity(run['name'], kept))
+    names = tuple(sweep['metrics']) or tuple(rows[0]['scores'])
+    table = {
+        'schema': results.SCHEMA,
+        'title': sweep['title'],
+        'metric_names': list(names),
+        'rows': rows,
+        'notes': list(sweep['notes']),
+        'figures': [complexity_figure(figures)] if figures else [],
+    }
+    results.write_bytes(workdir / 'table.json', results.to_json(table).encode())
+    return html.write_sweep(workdir, table)
+
+
+def by_complexity(name: str, run: dict) -> dict:
+    """One series: binary accuracy against the number of neighbour transitions of the pattern."""
+    entry = run['scores']['scores']['binary_accuracy']
+    accuracy = np.array(entry['per_image'] or entry['per_unit'], float)
+    complexity = patterns.transitions(run['arrays']['truth'][..., 0] > 0.5)
+    steps = np.unique(complexity)
+    means = [float(np.nanmean(accuracy[complexity == s])) for s in steps]
+    return {'name': name, 'x': steps.tolist(), 'y': means}
+
+
+def complexity_figure(series: list[dict]) -> dict:
+    """The figure of the sweep over scales, as curves."""
+    return {
+        'title': 'Accuracy against the complexity of the pattern',
+        'x_label': 'neighbour transitions in the true pattern',
+        'y_label': 'binary accuracy',
+        'log_x': False,
+        'series': series,
+        'chosen': None,
+    }
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

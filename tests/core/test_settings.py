@@ -1,0 +1,57 @@
+import ml_collections
+import pytest
+
+from recon.core import errors, lookup, settings
+
+DEFAULTS = {'seed': 0, 'audit': {'allow_seen': False}, 'targets': {}}
+
+
+def config(**changes):
+    base = {
+        'dataset': {'name': 'digits69', 'path': 'x'},
+        'preprocess': {'order': ('normalise',)},
+        'decoder': {'name': 'ridge'},
+    }
+    return ml_collections.ConfigDict(base | changes)
+
+
+def test_every_option_of_every_stage_stands_in_the_resolved_config():
+    cfg = settings.resolve(config(), DEFAULTS)
+    ridge = lookup.find('recon.decoders', 'ridge', 'decoder.name')
+    assert set(cfg.decoder) == {'name', *ridge.DEFAULTS}
+    assert cfg.seed == 0 and cfg.audit.allow_seen is False
+    assert 'by' in cfg.preprocess.normalise
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'sed': 3}, 'unknown key sed .*did you mean seed'),
+        ({'decoder': {'name': 'rigde'}}, "decoder.name is 'rigde'.*did you mean 'ridge'.*omp"),
+        ({'decoder': {'name': 'ridge', 'fold': 3}}, r'unknown key decoder\.fold'),
+        ({'dataset': {'name': 'mnist'}}, "dataset.name is 'mnist'.*digits69"),
+        ({'audit': {'allow': True}}, r'unknown key audit\.allow'),
+        ({'preprocess': {'order': ('norm',)}}, "preprocess.order is 'norm'.*normalise"),
+        (
+            {'preprocess': {'order': (), 'normalise': {'by': 'run'}}},
+            'preprocess.normalise has options',
+        ),
+        ({'preprocess': {'order': ('normalise',), 'normalise': {'buy': 'run'}}}, 'did you mean'),
+    ],
+)
+def test_what_no_stage_knows_is_refused_by_name(changes, message):
+    with pytest.raises(errors.ConfigError, match=message):
+        settings.resolve(config(**changes), DEFAULTS)
+
+
+def test_a_decoder_inside_a_decoder_gets_its_own_defaults():
+    cfg = settings.resolve(
+        config(decoder={'name': 'miyawaki', 'base': {'name': 'ridge'}}), DEFAULTS
+    )
+    ridge = lookup.find('recon.decoders', 'ridge', 'decoder.name')
+    assert set(cfg.decoder.base) == {'name', *ridge.DEFAULTS}
+
+
+def test_the_resolved_config_is_locked():
+    with pytest.raises(AttributeError):
+        settings.resolve(config(), DEFAULTS).decoder.new = 1

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from recon.core import errors, types
+
+
+def split(n=4, v=3):
+    return types.Split(np.arange(n * v, dtype=np.float32).reshape(n, v), np.arange(n))
+
+
+def test_rows_without_a_run_are_groups_of_their_own():
+    s = types.Split(np.zeros((4, 2), np.float32), np.arange(4), run=np.array([5, 5, -1, -1]))
+    groups = s.groups()
+    assert groups[0] == groups[1] and len(set(groups)) == 3
+
+
+def test_rows_and_ids_must_agree():
+    with pytest.raises(errors.DataInvalid, match='image_id has 3 rows'):
+        types.Split(np.zeros((4, 2), np.float32), np.arange(3))
+
+
+def test_keep_takes_voxels_out_of_everything():
+    brain = types.BrainData(
+        split(),
+        split(2),
+        types.Images(np.arange(4), lambda rows: np.zeros((len(rows), 2, 2, 3)), (2, 2)),
+        rois={'V1': np.array([True, False, True])},
+        voxel_info={'xyz': np.eye(3, dtype=np.float32)},
+    ).keep(np.array([True, False, True]))
+    assert brain.train.voxels.shape == (4, 2) and brain.test.voxels.shape == (2, 2)
+    assert brain.rois['V1'].tolist() == [True, True] and brain.voxel_info['xyz'].shape == (2, 3)
+    np.testing.assert_array_equal(brain.train.voxels[1], [3, 5])
+
+
+def test_images_come_by_id_in_the_order_asked_in_three_channels():
+    stored = np.array([[[[10]]], [[[20]]], [[[30]]]], np.uint8)
+    images = types.Images(np.array([2, 5, 9]), lambda rows: stored[rows], (1, 1), channels=1)
+    np.testing.assert_allclose(
+        images[[9, 2, 9]][:, 0, 0], np.array([[30] * 3, [10] * 3, [30] * 3]) / 255
+    )
+
+
+def test_an_unknown_image_id_is_named():
+    images = types.Images(np.array([2, 5]), lambda rows: np.zeros((len(rows), 1, 1, 3)), (1, 1))
+    with pytest.raises(errors.DataInvalid, match='1 of 2 image ids are unknown, first 7'):
+        images[[2, 7]]

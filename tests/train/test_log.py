@@ -1,0 +1,22 @@
+import json
+
+from recon.core import results
+from recon.train import log
+
+
+def test_lines_are_appended_and_events_lie_beside_them(tmp_path):
+    for step in (1, 2):
+        with log.Log(tmp_path / 'logs') as written:
+            written.write(step, loss=step / 2)
+    lines = [
+        json.loads(line) for line in (tmp_path / 'logs/metrics.jsonl').read_text().splitlines()
+    ]
+    assert lines == [{'step': s, 'name': 'loss', 'value': s / 2} for s in (1, 2)]
+    assert results.read_log(tmp_path / 'logs/metrics.jsonl') == lines
+    assert list((tmp_path / 'logs').glob('events*'))
+
+
+def test_progress_says_rate_and_time_left(tmp_path, caplog):
+    with log.Log(tmp_path) as written, caplog.at_level('INFO'):
+        log.Progress(4, written).step('fit')
+    assert '[1/4] fit' in caplog.text and 's left' in caplog.text
