@@ -1,0 +1,288 @@
+"""Black and white 10 x 10 patterns, fMRI of one person's visual cortex (Miyawaki et al. 2008)."""
+
+import pathlib
+import zlib
+
+import nibabel
+import numpy as np
+import scipy.signal
+
+from recon.core import errors, types
+
+DEFAULTS = dict(
+    path='',  # the folder that holds func/, label/ and mask/, or its parent with miyawaki2008/
+    download=False,  # fetch into `path` with nilearn where the files are not there
+    shift=2,  # volumes by which the response is later than the stimulus
+    rows='volumes',  # 'volumes', or 'blocks': one mean row for each presentation
+)
+RUNS = {'random': 20, 'figure': 12}  # training, test: split by the name of the run
+AREAS = ('V1d', 'V1v', 'V2d', 'V2v', 'V3', 'V3A', 'V4v', 'VP')
+BANDS = tuple(f'lag{i}to{i + 1}' for i in range(11))  # retinotopic bands of the published masks
+SIDE = 10
+TR = 2.0
+_REMEDY = (
+    '`python launch/fetch.py miyawaki2008` fetches it (153 MB); or set dataset.path, or '
+    'dataset.download=true'
+)
+_BROKEN = (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error)
+
+
+def load(cfg) -> types.BrainData:
+    """Reads the folder that nilearn's fetch_miyawaki2008 leaves.
+
+    Each run by itself: voxels of mask/mask.nii.gz, linear detrending, then volume i + shift goes
+    with the label of volume i; only then are rest volumes (label -1) dropped and runs joined.
+    A voxel that does not change in a run is 0 there. Random runs are `train`, figure runs `test`.
+
+    Ids are by content: distinct patterns are numbered as they first appear in random runs 1 to 20,
+    then figure runs 1 to 12, so a figure that is also a training pattern has its id. Runs are
+    1 to 20 (random) and 21 to 32 (figure); session is 1 and 2, the paper's two kinds of session;
+    `repeat` counts the presentations of a pattern within its split, and volumes of one presentation
+    share it. A presentation is a stretch of volumes with the same label.
+
+    Args:
+      cfg: see DEFAULTS.
+
+    Returns:
+      Pictures upright, 10 x 10, one channel. ROIs: every mask by its file's name ('LHV1d'), both
+      hemispheres together ('V1d', 'lag0to1'), and V1 = V1d | V1v, V2 = V2d | V2v. voxel_info:
+      hemisphere (by the area masks, else by the sign of x), xyz in mm.
+
+    Raises:
+      DataMissing: files that are not there, by name.  DataInvalid: a file that cannot be read, is
+        on another grid than the mask, has other numbers of rows, or values that are not finite.
+      ConfigError: an option that does not fit.
+    """
+    shift, kind = cfg.get('shift', DEFAULTS['shift']), cfg.get('rows', DEFAULTS['rows'])
+    if kind not in ('volumes', 'blocks') or shift < 0:
+        raise errors.ConfigError(
+            f'dataset has rows={kind!r}, shift={shift}',
+            'config',
+            "rows is 'volumes' or 'blocks', shift a number of volumes >= 0",
+        )
+    root = _folder(cfg)
+    mask, affine = read_mask(root / 'mask' / 'mask.nii.gz')
+    numbers, splits = {}, {}
+    for session, (name, part) in enumerate((('random', 'train'), ('figure', 'test')), start=1):
+        before = sum(count for other, count in RUNS.items() if session == 2 and other != name)
+        runs = [
+            _run(root, f'data_{name}_run{i:02d}', before + i, (mask, affine), numbers, shift)
+            for i in range(1, RUNS[name] + 1)
+        ]
+        splits[part] = _join(runs, session, kind, root)
+    rois = _rois(root, mask, affine)
+    patterns = np.stack([np.frombuffer(p, np.int8) for p in numbers])
+    return types.BrainData(
+        train=splits['train'],
+        test=splits['test'],
+        images=pattern_images(upright(patterns)),
+        rois=rois,
+        voxel_info=_voxel_info(mask, affine, rois),
+        tr=TR,
+        facts={
+            'source': 'miyawaki2008',
+            'subject': 1,
+            'split': 'random runs train, figure runs test',
+            'rows': 'single volumes' if kind == 'volumes' else 'block averages',
+            'shift_volumes': shift,
+            'detrend': 'linear, by run',
+            'voxel_unit': 'scanner units, detrended, not z-scored',
+        },
+    )
+
+
+def upright(labels: np.ndarray) -> np.ndarray:
+    """Rows of a label file [m 100], stored column by column -> [m 10 10]."""
+    return labels.reshape(-1, SIDE, SIDE).transpose(0, 2, 1)
+
+
+def pattern_images(patterns: np.ndarray) -> types.Images:
+    """Upright patterns of 0 and 1, [m h w] -> `Images` with ids 0 .. m - 1 and one channel."""
+    pictures = (np.asarray(patterns, np.uint8) * 255)[..., None]
+    ids = np.arange(len(pictures))
+    return types.Images(ids, pictures.__getitem__, pictures.shape[1:3], channels=1)
+
+
+def files() -> list[str]:
+    """Paths below the folder, of all files that `load` reads."""
+    runs = [f'data_{k}_run{i:02d}' for k, count in RUNS.items() for i in range(1, count + 1)]
+    masks = ['mask', *(h + name for h in ('LH', 'RH') for name in (*AREAS, *BANDS))]
+    return [
+        *(f'func/{run}.nii.gz' for run in runs),
+        *(f'label/{run}_label.csv' for run in runs),
+        *(f'mask/{mask}.nii.gz' for mask in masks),
+    ]
+
+
+def download(folder) -> None:
+    """Fetches the data set into `folder`/miyawaki2008 with nilearn (153 MB, from NITRC).
+
+    Raises:
+      DataMissing: no network, or the server did not deliver.
+    """
+    from nilearn import datasets  # slow to import, and needed here alone
+
+    try:
+        datasets.fetch_miyawaki2008(data_dir=str(folder), verbose=0)
+    except (OSError, RuntimeError, ValueError) as error:
+        text = ' '.join(str(error).split())[:200]
+        raise errors.DataMissing(
+            f'the download failed ({type(error).__name__}: {text})',
+            folder,
+            'check the network, or copy the folder miyawaki2008 from a machine that has one',
+        ) from error
+
+
+def read_mask(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+    """A mask as bool [x y z] and its affine [4 4], voxel index -> mm."""
+    volume, affine = _nifti(path)
+    if volume.ndim != 3:
+        raise errors.DataInvalid(f'mask has shape {volume.shape}', path, 'wanted three axes')
+    return volume != 0, affine
+
+
+def _folder(cfg) -> pathlib.Path:
+    given = cfg.get('path', DEFAULTS['path'])
+    if not given:
+        raise errors.DataMissing('dataset.path is not set', 'miyawaki2008', _REMEDY)
+    path = pathlib.Path(given).expanduser()
+    if cfg.get('download', DEFAULTS['download']) and not any(
+        (p / 'func').is_dir() for p in (path, path / 'miyawaki2008')
+    ):
+        download(path)
+    root = path if (path / 'func').is_dir() else path / 'miyawaki2008'
+    root = root if root.is_dir() else path
+    wanted = files()
+    missing = [name for name in wanted if not (root / name).is_file()]
+    if missing:
+        raise errors.DataMissing(
+            f'{len(missing)} of {len(wanted)} files are not there, first {", ".join(missing[:3])}',
+            root,
+            _REMEDY,
+        )
+    return root
+
+
+def _nifti(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        loaded = nibabel.load(path)
+        return np.asanyarray(loaded.dataobj), loaded.affine
+    except _BROKEN as error:
+        raise errors.DataInvalid(
+            f'not a readable NIfTI file, or cut short ({type(error).__name__}: {error})',
+            path,
+            'fetch it again',
+        ) from error
+
+
+def _same_grid(path, shape, affine, mask) -> None:
+    if shape != mask[0].shape or not np.allclose(affine, mask[1], atol=1e-3):
+        raise errors.DataInvalid(
+            f'grid {shape} is not that of mask.nii.gz, {mask[0].shape}, or lies elsewhere in mm',
+            path,
+            'all files must be of one data set; nothing is resampled',
+        )
+
+
+def _run(root, name: str, number: int, mask, numbers: dict, shift: int) -> dict:
+    """One run after shift and before rest is dropped: voxels [n v], id, block, run [n]."""
+    path = root / 'func' / f'{name}.nii.gz'
+    volumes, affine = _nifti(path)
+    _same_grid(path, volumes.shape[:3], affine, mask)
+    if volumes.ndim != 4:
+        raise errors.DataInvalid(f'volumes have shape {volumes.shape}', path, 'wanted four axes')
+    series = volumes[mask[0]].T.astype(np.float64)  # [n v]
+    label_path = root / 'label' / f'{name}_label.csv'
+    labels = _labels(label_path)
+    if len(labels) != len(series):
+        raise errors.DataInvalid(
+            f'{len(labels)} rows of labels, {len(series)} volumes in {path.name}',
+            label_path,
+            'one row for each volume',
+        )
+    if len(series) <= shift:
+        raise errors.DataInvalid(f'{len(series)} volumes, shift {shift}', path, 'too few volumes')
+    bad = ~np.isfinite(series)
+    if bad.any():
+        raise errors.DataInvalid(
+            f'{bad.sum()} values inside the mask are NaN or infinite, in {bad.any(0).sum()} voxels',
+            path,
+            'fetch it again, or shrink the mask',
+        )
+    flat = np.ptp(series, axis=0) == 0
+    detrended = np.where(flat, 0, scipy.signal.detrend(series, axis=0)).astype(np.float32)
+    # Numbered before the shift, so that an id does not depend on it.
+    ids = [-1 if p[0] < 0 else numbers.setdefault(p.tobytes(), len(numbers)) for p in labels]
+    ids = np.array(ids)[: len(ids) - shift]
+    block = np.cumsum(np.concatenate([[0], ids[1:] != ids[:-1]]))
+    return {'voxels': detrended[shift:], 'id': ids, 'block': block, 'run': number}
+
+
+def _labels(path: pathlib.Path) -> np.ndarray:
+    """[n 100] int8 of 0 and 1; rest volumes are -1 throughout."""
+    try:
+        labels = np.loadtxt(path, delimiter=',', ndmin=2)
+    except (OSError, ValueError) as error:
+        raise errors.DataInvalid(f'not a table of numbers ({error})', path, 'fetch it again') from (
+            error
+        )
+    if labels.shape[1:] != (SIDE**2,) or not len(labels):
+        raise errors.DataInvalid(
+            f'labels have shape {labels.shape}', path, f'wanted {SIDE**2} columns, 10 x 10 patches'
+        )
+    rest = (labels == -1).all(1)
+    wrong = ~rest & ~np.isin(labels, (0, 1)).all(1)
+    if wrong.any():
+        raise errors.DataInvalid(
+            f'row {np.flatnonzero(wrong)[0] + 1} is neither 0 and 1 nor -1 throughout',
+            path,
+            'fetch it again',
+        )
+    return labels.astype(np.int8)
+
+
+def _join(runs: list[dict], session: int, kind: str, root) -> types.Split:
+    """Drops rest, averages blocks if asked, numbers presentations, joins runs."""
+    seen, columns = {}, {'voxels': [], 'image_id': [], 'run': [], 'repeat': []}
+    for run in runs:
+        shown = run['id'] >= 0
+        voxels, ids, block = run['voxels'][shown], run['id'][shown], run['block'][shown]
+        _, first, inverse = np.unique(block, return_index=True, return_inverse=True)
+        repeat = np.empty(len(first), np.int32)
+        for i, row in enumerate(first):
+            repeat[i] = seen[ids[row]] = seen.get(ids[row], -1) + 1
+        if kind == 'blocks' and len(first):
+            voxels = np.add.reduceat(voxels, first) / np.bincount(inverse)[:, None]
+            ids = ids[first]
+        columns['voxels'].append(voxels.astype(np.float32))
+        columns['image_id'].append(ids)
+        columns['repeat'].append(repeat if kind == 'blocks' else repeat[inverse])
+        columns['run'].append(np.full(len(ids), run['run'], np.int32))
+    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+    if not len(joined['image_id']):
+        raise errors.DataInvalid(
+            'every volume of a whole split is rest', root / 'label', 'fetch the labels again'
+        )
+    return types.Split(**joined, session=np.full(len(joined['run']), session))
+
+
+def _rois(root, mask, affine) -> dict:
+    rois = {}
+    for name in (*AREAS, *BANDS):
+        for side in ('LH', 'RH'):
+            path = root / 'mask' / f'{side}{name}.nii.gz'
+            area, area_affine = read_mask(path)
+            _same_grid(path, area.shape, area_affine, (mask, affine))
+            rois[side + name] = area[mask]
+        rois[name] = rois[f'LH{name}'] | rois[f'RH{name}']
+    return rois | {area: rois[f'{area}d'] | rois[f'{area}v'] for area in ('V1', 'V2')}
+
+
+def _voxel_info(mask, affine, rois: dict) -> dict:
+    index = np.argwhere(mask)  # in the order of volume[mask]
+    xyz = nibabel.affines.apply_affine(affine, index).astype(np.float32)
+    side = (xyz[:, 0] > 0).astype(np.int8)
+    for value, prefix in ((0, 'LH'), (1, 'RH')):
+        named = np.any([rois[prefix + area] for area in AREAS], axis=0)
+        side[named] = value
+    return {'hemisphere': side, 'xyz': xyz}
