@@ -1,0 +1,96 @@
+"""The plan of the house (docs/design.md) as checks."""
+
+import ast
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SOURCES = sorted(p for p in (ROOT / 'recon').rglob('*.py') if p.stem != '__init__')
+TOP = {
+    *('README.md', 'requirements.txt', 'recon', 'configs', 'launch', 'tests', 'colabs'),
+    *('pyproject.toml', 'Makefile', '.ci', 'constraints', 'benchmarks', 'docs', 'CONTRIBUTING.md'),
+    *('CHANGELOG.md', 'CITATION.cff', 'LICENSE', '.gitignore'),
+}
+PACKAGES = ('decoders', 'metrics', 'data/datasets', 'data/preprocess', 'data/layouts', 'core')
+
+
+def lint_imports(folder):
+    command = [str(pathlib.Path(sys.executable).parent / 'lint-imports'), '--no-cache']
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_the_import_contracts_hold():
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ('file', 'line', 'contract'),
+    [
+        ('recon/decoders/ridge.py', 'from recon.data import prepare', 'decoders see arrays only'),
+        ('recon/report/html.py', 'import jax', 'the report needs no jax'),
+        ('recon/report/html.py', 'from recon.core import rng', 'the report needs no jax'),
+        ('recon/core/results.py', 'from recon.data import prepare', 'layers'),
+        (
+            'recon/data/datasets/digits69.py',
+            'from recon.data.datasets import simulated',
+            'data sets',
+        ),
+        ('recon/core/solvers.py', 'import torch', 'no torch'),
+        ('configs/common.py', 'import recon', 'configs import'),
+    ],
+)
+def test_a_planted_violation_breaks_its_contract(tmp_path, file, line, contract):
+    for name in ('recon', 'launch', 'configs'):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns('__pycache__'))
+    shutil.copy(ROOT / 'pyproject.toml', tmp_path)
+    planted = tmp_path / file
+    planted.write_text(planted.read_text() + f'\n{line}\n')
+    done = lint_imports(tmp_path)
+    assert done.returncode != 0
+    broken = [row for row in done.stdout.splitlines() if 'BROKEN' in row]
+    assert any(row.startswith(contract) for row in broken), done.stdout
+
+
+@pytest.mark.parametrize('package', PACKAGES)
+def test_every_module_has_a_test_of_its_name(package):
+    known = {p.stem.removeprefix('test_') for p in (ROOT / 'tests' / package).glob('test_*.py')}
+    modules = {p.stem for p in (ROOT / 'recon' / package).glob('[a-z]*.py')}
+    assert modules - known <= {'errors'}, 'errors are tested where they are raised'
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_fit_a_reader(path):
+    text = path.read_text()
+    assert text.count('\n') <= 300, 'split it'
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 70, f'{node.name} is longer than a screen'
+
+
+def test_no_environment_variable_is_read_in_recon():
+    for path in SOURCES:
+        assert not re.search(r'os\.environ|getenv', path.read_text()), path
+
+
+def test_top_level_is_as_planned():
+    tracked = subprocess.run(['git', 'ls-files'], cwd=ROOT, capture_output=True, text=True).stdout
+    top = {line.split('/')[0] for line in tracked.splitlines()}
+    assert top <= TOP, top - TOP
+
+
+def test_a_run_needs_neither_torch_nor_tensorflow():
+    code = (
+        'import sys; from recon import pipeline; from recon.core import lookup\n'
+        'from launch import main, sweep, report\n'
+        'for n in lookup.names("recon.decoders"): __import__(f"recon.decoders.{n}")\n'
+        'bad = {"torch", "tensorflow", "himalaya", "skimage"} & set(sys.modules)\n'
+        'sys.exit(str(bad) if bad else 0)'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
