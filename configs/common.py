@@ -44,6 +44,43 @@ def experiment(**blocks) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(blocks)
 
 
+def miyawaki2008(arg: str | None, base: dict) -> ml_collections.ConfigDict:
+    """Miyawaki et al. 2008 with one kind of local decoder, as the files miyawaki2008_*.py name it.
+
+    Options: path, rois ('V1+V2'; '' is the whole mask), rows (volumes or blocks), scales (the n of
+    1x1, 1xn, nx1, nxn; 1 is 1x1 alone), combine (equal, nnls, sgd), k (voxels for each local
+    decoder), smoke.
+    """
+    options = parse_arg(
+        arg,
+        **dict(path='data/miyawaki2008', rois='', rows='volumes', scales=2, combine='nnls', k=500),
+        smoke=False,
+    )
+    n = options.scales
+    cfg = experiment(
+        seed=0,
+        dataset=dict(name='miyawaki2008', path=options.path, rows=options.rows),
+        preprocess=dict(
+            order=('rois', 'normalise') if options.rois else ('normalise',),
+            normalise=dict(by='all'),
+        ),
+        targets=dict(pixels=dict(net='image', layer='pixels')),
+        decoder=dict(
+            name='miyawaki',
+            scales=((1, 1),) if n == 1 else ((1, 1), (1, n), (n, 1), (n, n)),
+            base=base,
+            select=dict(by='f', k=options.k),
+            combine=dict(how=options.combine, per='scale'),
+        ),
+        metrics=BINARY_METRICS,
+        score_rows=options.rows == 'volumes',
+        areas=() if options.rois else ('V1+V2', 'V1', 'V2', 'V3'),
+    )
+    if options.rois:
+        cfg.preprocess.rois = dict(keep=tuple(options.rois.split('+')))
+    return smoke(cfg, 'miyawaki2008') if options.smoke else cfg
+
+
 def smoke(cfg: ml_collections.ConfigDict, layout: str = '') -> ml_collections.ConfigDict:
     """The same experiment in seconds: few draws, and simulated files where `layout` names one."""
     cfg.layout = layout

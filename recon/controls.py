@@ -115,7 +115,7 @@ def check(cfg) -> None:
 
 def rows_to_score(cfg, split):
     """One row per distinct image, in ascending id; all rows as they are with `score_rows`."""
-    return split if cfg.score_rows else repeats.average(split)
+    return split if cfg.score_rows else repeats.mean(split)
 
 
 def names(cfg) -> list[str]:

@@ -51,6 +51,8 @@ def run(cfg, workdir) -> pathlib.Path:
     raw = lookup.find('recon.data.datasets', cfg.dataset.name, 'dataset.name').load(cfg.dataset)
     brain, _ = prepare.run(cfg.preprocess, raw)  # fitted on the training rows alone
     audited = audit.check(cfg.audit, raw, brain, cfg.preprocess)
+    size = cfg.targets.pixels.get('size') or brain.images.shape
+    suite.check(cfg.metrics, n=len(controls.rows_to_score(cfg, brain.test)), size=tuple(size))
     facts = provenance.facts(cfg.seed) | {'protocol': protocol(cfg, brain), 'audit': audited}
 
     with results.Run(workdir, config, facts) as folder, log.Log(workdir / 'logs') as written:
