@@ -1,0 +1,201 @@
+"""Maps of the brain: voxel importance, noise ceiling and areas, on the surface or as shares."""
+
+import numpy as np
+
+from recon.report import surface, words
+
+RAMPS = {
+    'warm': ('#fdf0c8', '#fbc56b', '#ee8240', '#c73a33', '#6a1038'),
+    'cool': ('#e4f3e0', '#9dd3b6', '#44a6a6', '#20709a', '#152f5b'),
+}
+ROI_COLOURS = (
+    '#e0a526', '#4c9ed9', '#3aa57c', '#d76a2c', '#b671b0', '#2f66ad',
+    '#c94a5a', '#8a9a3b', '#7c6fc4', '#58b7c4', '#a0673c', '#6b7280',
+)  # fmt: skip
+_FILL_STEPS = 2
+
+
+def maps(held: dict, weights: dict, named: dict) -> list[dict]:
+    """Surface maps of what maps.npz holds.
+
+    Args:
+      held: maps.npz; `vertex` [v] and `hemisphere` [v] are needed, `ncsnr` [v] is drawn.
+      weights: {target: [v] importance}.
+      named: {ROI: bool [v]}.
+
+    Returns:
+      [{'title', 'views': [{'side', 'view', 'uri'}], 'low', 'high', 'gradient', 'legend', 'note'}];
+      [] where voxels have no vertices, and then nilearn is not even imported.
+    """
+    if not {'vertex', 'hemisphere'} <= set(held) or not (held['vertex'] >= 0).any():
+        return []
+    values = {f'Importance for {target}': (v, 'warm', None) for target, v in weights.items()}
+    if 'ncsnr' in held:
+        snr = np.asarray(held['ncsnr'], np.float64).ravel()
+        values['Noise ceiling of a single trial'] = (100 * snr**2 / (snr**2 + 1), 'cool', '%')
+    if not values and not named:
+        return []
+    return _Painter(held, named).draw(values)
+
+
+class _Painter:
+    """Draws maps of one set of voxels on one surface."""
+
+    def __init__(self, held: dict, named: dict):
+        self.mesh = surface.Surface()
+        self.vertex = np.asarray(held['vertex']).ravel()
+        self.side = np.asarray(held['hemisphere']).ravel()
+        label, self.names = areas(named, len(self.vertex))
+        self.labels = {s: self._labels(k, label) for k, s in enumerate(surface.SIDES)}
+
+    def draw(self, values: dict) -> list[dict]:
+        """One map for each of {title: ([v], ramp, unit)}, then one of the areas."""
+        out = [self._scalar(title, *spec) for title, spec in values.items()]
+        return out + ([self._areas()] if self.names else [])
+
+    def _labels(self, k: int, label: np.ndarray) -> np.ndarray:
+        """[vertices] int: the area of each vertex of hemisphere k, -1 none."""
+        best = np.full(self.mesh.n_vertices, -1)
+        high = np.zeros(self.mesh.n_vertices)
+        for code in range(len(self.names)):
+            share = self._on_surface((label == code).astype(float), k)
+            wins = np.nan_to_num(share) > np.maximum(high, 0.3)
+            best[wins], high[wins] = code, share[wins]
+        return best
+
+    def _on_surface(self, values: np.ndarray, k: int) -> np.ndarray:
+        here = np.where(self.side == k, self.vertex, -1)
+        known = to_vertices(values, here, self.mesh.n_vertices)
+        return fill(known, self.mesh.neighbours[surface.SIDES[k]], _FILL_STEPS)
+
+    def _views(self, colours: dict, borders: bool) -> list[dict]:
+        return [
+            {
+                'side': side,
+                'view': view,
+                'uri': self.mesh.draw(
+                    side, view, colours[side], self.labels[side] if borders else None
+                ),
+            }
+            for side in surface.SIDES
+            for view in surface.VIEWS
+        ]
+
+    def _scalar(self, title: str, values: np.ndarray, name: str, unit: str | None) -> dict:
+        high = float(np.nanpercentile(values, 99)) if np.isfinite(values).any() else 0.0
+        high = high or float(np.nanmax(np.append(values[np.isfinite(values)], 0))) or 1.0
+        colours = {
+            side: ramp(self._on_surface(values, k), 0, high, name)
+            for k, side in enumerate(surface.SIDES)
+        }
+        return {
+            'title': title,
+            'views': self._views(colours, borders=bool(self.names)),
+            'low': '0',
+            'high': words.number(high) + (f' {unit}' if unit else ''),
+            'gradient': f'linear-gradient(90deg, {", ".join(RAMPS[name])})',
+            'legend': [],
+            'note': 'The colours end at the 99th percentile of the voxels. ' + self._coverage(),
+        }
+
+    def _areas(self) -> dict:
+        palette = np.array([[*_rgb(c), 1.0] for c in ROI_COLOURS] + [[0.0, 0, 0, 0]])
+        colours = {side: palette[labels] for side, labels in self.labels.items()}
+        legend = list(zip(self.names, ROI_COLOURS, strict=False))
+        return {
+            'title': 'Areas',
+            'views': self._views(colours, borders=True),
+            'low': '',
+            'high': '',
+            'gradient': '',
+            'legend': legend,
+            'note': 'A voxel in several areas takes the smallest of them.',
+        }
+
+    def _coverage(self) -> str:
+        placed = (self.vertex >= 0) & (self.vertex < self.mesh.n_vertices)
+        spots = len(np.unique(np.stack([self.side[placed], self.vertex[placed]]), axis=1).T)
+        return (
+            f'{placed.sum():,} of {len(placed):,} voxels lie on {spots:,} vertices; voxels that '
+            f'share a vertex are averaged, and a vertex without one takes the mean of its '
+            f'neighbours, up to {_FILL_STEPS} steps along the mesh.'
+        )
+
+
+def to_vertices(values, vertex, n_vertices: int) -> np.ndarray:
+    """Mean of the voxels at each vertex: [v], [v] (-1 none) -> [vertices], NaN where none."""
+    values, vertex = np.asarray(values, np.float64), np.asarray(vertex)
+    use = (vertex >= 0) & (vertex < n_vertices) & np.isfinite(values)
+    total = np.bincount(vertex[use], values[use], n_vertices)
+    count = np.bincount(vertex[use], minlength=n_vertices)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def fill(values: np.ndarray, neighbours: np.ndarray, steps: int = 2) -> np.ndarray:
+    """Gives empty (NaN) vertices the mean of their filled neighbours, `steps` times over.
+
+    Args:
+      values: [vertices] float.
+      neighbours: [edges 2] int, both directions.
+      steps: how many rings of neighbours are filled.
+    """
+    values = values.copy()
+    start, end = neighbours.T
+    for _ in range(steps):
+        known = np.isfinite(values)
+        use = known[end]
+        total = np.bincount(start[use], values[end[use]], len(values))
+        count = np.bincount(start[use], minlength=len(values))
+        new = ~known & (count > 0)
+        values[new] = total[new] / count[new]
+    return values
+
+
+def ramp(values: np.ndarray, low: float, high: float, name: str) -> np.ndarray:
+    """[vertices] -> RGBA [vertices 4]; NaN is transparent."""
+    stops = np.array([_rgb(c) for c in RAMPS[name]])
+    share = np.clip((np.nan_to_num(values) - low) / max(high - low, 1e-12), 0, 1)
+    place = np.linspace(0, 1, len(stops))
+    rgb = np.stack([np.interp(share, place, stops[:, k]) for k in range(3)], 1)
+    return np.concatenate([rgb, np.isfinite(values)[:, None]], 1)
+
+
+def _rgb(colour: str) -> tuple:
+    return tuple(int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5))
+
+
+def rois(maps: dict) -> dict:
+    """{name: bool [v]} of the ROIs in maps.npz that hold a voxel, in order of name."""
+    found = {
+        k.removeprefix('roi_'): np.asarray(m, bool) for k, m in maps.items() if k[:4] == 'roi_'
+    }
+    return {k: found[k] for k in sorted(found) if found[k].any()}
+
+
+def areas(named: dict, n_voxels: int) -> tuple[np.ndarray, list[str]]:
+    """One ROI a voxel, for drawing: the smallest of those that it is in.
+
+    Returns:
+      [v] int, index into the names or -1; the names that are left, at most as many as colours.
+    """
+    small = sorted(named, key=lambda k: (int(named[k].sum()), k))[: len(ROI_COLOURS)]
+    label = np.full(n_voxels, -1)
+    for name in reversed(small):
+        label[named[name]] = small.index(name)
+    order = [name for name in named if name in small and (label == small.index(name)).any()]
+    return np.array([*(order.index(n) if n in order else -1 for n in small), -1])[label], order
+
+
+def shares(importance: np.ndarray, named: dict) -> list[dict]:
+    """Share of the voxels and of the importance that each ROI holds, largest importance first."""
+    total = float(np.nansum(importance)) or 1.0
+    rows = [
+        {
+            'name': name,
+            'n_voxels': int(mask.sum()),
+            'voxels': float(mask.mean()),
+            'importance': float(np.nansum(importance[mask])) / total,
+        }
+        for name, mask in named.items()
+    ]
+    return sorted(rows, key=lambda row: (-row['importance'], row['name']))

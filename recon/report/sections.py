@@ -1,0 +1,234 @@
+"""The parts of the page: from a run folder's content to what the templates lay out. Pure."""
+
+import json
+
+import numpy as np
+
+from recon.core import errors
+from recon.report import brainmaps, cards, figures, pictures, story, tables, words
+
+
+def context(folder: dict, run_name: str) -> dict:
+    """All that templates/report.html shows, from `results.read`; pure, and the same every time."""
+    config, run, held = folder['config'], folder['run'], folder['scores']
+    names = story.ordered(config, held['scores'])
+    main = story.main_metric(config, held['scores'])
+    baselines = held.get('baselines') or {}
+    shown = pictures.build(folder['arrays'], held, names)
+    extra = held.get('extra_tests') or {}
+    return {
+        'title': story.title(config, shown is not None),
+        'run_name': run_name,
+        'result': story.result(main, held),
+        'verdict': story.verdict(main, held),
+        'banners': story.banners(config, run, held),
+        'seen': bool((held.get('audit') or {}).get('seen_test_images')),
+        'facts': _facts(config, run, held),
+        'pictures': shown,
+        'answers': _answers(folder['arrays']) if shown is None else None,
+        'cards': cards.cards(held['scores'], names, baselines),
+        'scores': tables.scores(held['scores'], names, baselines),
+        'train': _further(config, held.get('scores_train')),
+        'extra_tests': {name: _further(config, value) for name, value in extra.items()},
+        'members': [
+            tables.members(held[key], heading) | {'title': f'{heading}s'}
+            for key, heading in (('members', 'Member'), ('subjects', 'Subject'))
+            if held.get(key)
+        ],
+        'areas': _areas(held, names),
+        'brain': brain(folder['maps'], folder['decoder']),
+        'decoder': _decoder(folder['decoder']),
+        'log': _log(folder['log']),
+        'alignment': _alignment(held),
+        'audit': [r for r in tables.flat(held.get('audit') or {}) if r[0][:10] != 'alignment.'],
+        'protocol': tables.flat(held.get('protocol') or {}),
+        'machine': _machine(run),
+        'config': json.dumps(config, indent=2, sort_keys=True),
+        'quote': story.quote(run_name, main, held, run),
+        'words': _glossary(config, names, held),
+    }
+
+
+def _facts(config: dict, run: dict, held: dict) -> list[tuple[str, str]]:
+    """The short list under the headline: what a reader needs to place the result."""
+    protocol, audit = held.get('protocol') or {}, held.get('audit') or {}
+    decoder = config.get('decoder') if isinstance(config.get('decoder'), dict) else {}
+    data = config.get('dataset') if isinstance(config.get('dataset'), dict) else {}
+    train = protocol.get('train_images', audit.get('train_images'))
+    test = protocol.get('test_images', audit.get('test_images', held.get('n')))
+    rows = [
+        ('data', data.get('name')),
+        ('decoder', decoder.get('name')),
+        ('training images', train),
+        ('test images', test),
+        ('voxels', protocol.get('voxels')),
+        ('took', words.duration(run['wall_s']) if run.get('wall_s') else None),
+    ]
+    return [(k, f'{v:,}' if isinstance(v, int) else str(v)) for k, v in rows if v is not None]
+
+
+def _areas(held: dict, names: list[str]) -> dict | None:
+    if not held.get('areas'):
+        return None
+    table = tables.areas(held['areas'], held['scores'], names)
+    return {'table': table, 'chart': cards.areas(held['areas'], held['scores'], names[0])}
+
+
+def _further(config: dict, entries: dict | None) -> dict | None:
+    """A table of scores without baselines: training images, extra tests."""
+    return tables.scores(entries, story.ordered(config, entries), {}) if entries else None
+
+
+def _answers(arrays: dict) -> dict | None:
+    """predictions.npz as a table of the first rows, and the confusion matrix as a picture."""
+    if 'pred' not in arrays:
+        return None
+    pred, truth = arrays['pred'], arrays.get('truth')
+    ids = arrays.get('image_id', np.arange(len(pred)))
+    columns = [tables.column('Image'), tables.column('Decoded'), tables.column('True')]
+    rows, limit = [], pictures.SHOWN
+    for k in range(min(len(pred), limit)):
+        right = truth is not None and pred[k].ndim == 0 and pred[k] == truth[k]
+        said = tables.cell(_brief(pred[k]), kind='strong' if right else '')
+        true = tables.cell('–' if truth is None else _brief(truth[k]))
+        rows.append([tables.cell(ids[k], head=True), said, true])
+    answers = {'columns': columns, 'rows': rows, 'n': len(pred), 'shown': len(rows)}
+    return answers | {'confusion': _confusion(arrays)}
+
+
+def _brief(value) -> str:
+    value = np.asarray(value)
+    if value.ndim == 0:
+        return words.number(float(value)) if value.dtype.kind == 'f' else str(value)
+    start = ', '.join(_brief(v) for v in value.ravel()[:4])
+    return start + (f', ... ({value.size} values)' if value.size > 4 else '')
+
+
+def _confusion(arrays: dict) -> dict | None:
+    counts = arrays.get('confusion')
+    if counts is None or counts.ndim != 2 or not len(counts):
+        return None
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    colour = brainmaps.ramp(share.ravel(), 0, 1, 'cool')[:, :3].reshape(*counts.shape, 3)
+    return {
+        'uri': pictures.png((255 * colour).round().astype(np.uint8)),
+        'categories': [str(c) for c in arrays.get('categories', np.arange(len(counts)))],
+        'right': words.number(float(np.trace(counts) / max(counts.sum(), 1)), True),
+    }
+
+
+def brain(maps: dict, told: dict) -> dict | None:
+    """Where in the brain: surface maps where voxels have vertices, and shares of each ROI.
+
+    Args:
+      maps: maps.npz.
+      told: decoder.json (for the definition of importance).
+    """
+    named = brainmaps.rois(maps)
+    weights = {k.removeprefix('importance_'): v for k, v in maps.items() if k[:11] == 'importance_'}
+    weights = {k: np.asarray(v, np.float64).ravel() for k, v in weights.items()}
+    bars = [
+        {
+            'target': target,
+            'definition': ((told.get(target) or {}).get('facts') or {}).get('importance', ''),
+            'chart': cards.importance(brainmaps.shares(value, named)),
+        }
+        for target, value in weights.items()
+        if named
+    ]
+    drawn = brainmaps.maps(maps, weights, named)
+    return {'bars': bars, 'maps': drawn} if bars or drawn else None
+
+
+def _decoder(told: dict) -> list[dict]:
+    """decoder.json as charts and tables, one group a target."""
+    groups = []
+    for target, value in told.items():
+        group = {
+            'target': target,
+            'charts': [_chart(c) for c in value.get('curves') or []],
+            'tables': [tables.plain(t) for t in value.get('tables') or []],
+            'facts': tables.flat(value.get('facts') or {}),
+        }
+        if any(group[k] for k in ('charts', 'tables', 'facts')):
+            groups.append(group)
+    return groups
+
+
+def _chart(curve: dict, points: bool = False) -> dict:
+    svg = figures.curves(curve, points)
+    return {'title': curve.get('title', ''), 'svg': svg, 'legend': figures.legend(curve)}
+
+
+def _log(lines: list[dict]) -> dict | None:
+    """logs/metrics.jsonl: a chart for each scalar with a course, a table of what took how long."""
+    series = {}
+    for line in lines:
+        if line.get('value') is not None and 'name' in line:
+            series.setdefault(str(line['name']), {})[line.get('step', 0)] = line['value']
+    charts, took = [], []
+    for name, points in series.items():
+        if name.startswith('seconds/'):
+            took.append((name.removeprefix('seconds/').replace('_', ' '), sum(points.values())))
+        elif len(points) > 1:
+            steps = sorted(points)
+            line = {'name': name, 'x': steps, 'y': [points[s] for s in steps]}
+            charts.append(_chart({'title': name, 'x_label': 'step', 'series': [line]}))
+    top = max([seconds for _, seconds in took] + [1e-9])
+    rows = [
+        {
+            'label': what,
+            'value': words.duration(seconds),
+            'ci': '',
+            'track': figures.track({'mean': seconds}, (0, top), None, 'bar'),
+            'class': 'bar',
+        }
+        for what, seconds in took
+    ]
+    return {'charts': charts, 'took': rows} if charts or rows else None
+
+
+def _alignment(held: dict) -> dict | None:
+    rows = story.alignment(held.get('audit') or {})
+    return cards.alignment(rows) if rows else None
+
+
+def _machine(run: dict) -> list[tuple[str, str]]:
+    """run.json: status, commit, versions, device, time, memory."""
+    own = {k: v for k, v in run.items() if k not in ('audit', 'protocol', 'outputs', 'schema')}
+    own['wall_s'] = words.duration(run.get('wall_s'))
+    own['peak_rss_mb'] = words.memory(run.get('peak_rss_mb'))
+    # The page is written as the last thing of a run, whose status is then still 'running'.
+    own['status'] = 'done' if run.get('status') == 'running' else run.get('status')
+    labels = {'wall_s': 'wall time', 'peak_rss_mb': 'peak memory'}
+    order = ('status', 'error', 'commit', 'seed', 'device', 'wall_s', 'peak_rss_mb')
+    first = {labels.get(k, k): own[k] for k in order if own.get(k) is not None}
+    rest = {k: own[k] for k in sorted(own) if k not in order}
+    return tables.flat(first | rest)
+
+
+def _glossary(config: dict, names: list[str], held: dict) -> list[tuple[str, str, str]]:
+    """(key, term, explanation) of the words that this page uses, in the glossary's order."""
+    used = {words.metric(name)['word'] for name in names} | {'interval', 'chance', 'audit'}
+    used |= {'baseline'} if held.get('baselines') else set()
+    used |= {'training'} if held.get('scores_train') else set()
+    used |= {'importance', 'ceiling'}
+    data = config.get('dataset') if isinstance(config.get('dataset'), dict) else {}
+    used |= {'simulated'} if data.get('name') == 'simulated' else set()
+    return [(key, *text) for key, text in words.GLOSSARY.items() if key in used]
+
+
+def figure(figure: dict) -> dict:
+    """A figure of a comparison page: a curves dict, or a finished SVG or PNG."""
+    shown = {'title': figure.get('title', ''), 'note': figure.get('note', ''), 'legend': []}
+    if figure.get('series') is not None:
+        return shown | _chart(figure, bool(figure.get('points')))
+    if figure.get('svg') is not None:
+        return shown | {'uri': pictures.svg_uri(figure['svg'])}
+    if figure.get('png') is not None:
+        return shown | {'uri': pictures.png_uri(figure['png'])}
+    raise errors.DataInvalid(
+        f'figure {figure.get("title")!r} has keys {sorted(figure)}',
+        'figures of a table',
+        "give one of 'series', 'svg' or 'png'",
+    )

@@ -1,0 +1,207 @@
+"""Tables as plain lists and dicts; the templates only lay them out.
+
+A table is {'columns': [{'text', 'sub', 'number': bool}], 'rows': [[cell]]}, a cell is {'text',
+'sub', 'class', 'head'}: all text, escaped by the template.
+"""
+
+from recon.report import words
+
+
+def cell(text, sub: str = '', kind: str = '', head: bool = False) -> dict:
+    """One cell: its text, a small second line, a CSS class, whether it heads its row."""
+    return {'text': str(text), 'sub': sub, 'class': kind, 'head': head}
+
+
+def column(text: str, sub: str = '', number: bool = False) -> dict:
+    """One column heading."""
+    return {'text': text, 'sub': sub, 'number': number}
+
+
+def scored(entry: dict | None, percent: bool) -> dict:
+    """A score with its interval below, as a cell; a dash where there is none."""
+    if not entry:
+        return cell('–', kind='muted')
+    if entry.get('mean') is None:
+        return cell('undefined', kind='muted')
+    ci = words.interval(entry, percent)
+    return cell(words.number(entry['mean'], percent), '' if ci == 'none' else ci)
+
+
+def scores(entries: dict, names: list[str], baselines: dict) -> dict:
+    """Every score with interval, chance, p and baselines.
+
+    Args:
+      entries: {metric: entry}.
+      names: their order.
+      baselines: {name: {metric: entry}}.
+    """
+    shown = baseline_order(baselines)
+    columns = [column('Score'), column('Result', '95 % interval', True), column('Chance', '', True)]
+    columns += [column('p', '', True)]
+    columns += [column(words.baseline(b).capitalize(), '', True) for b in shown]
+    columns += [column('n', 'undefined, ties', True)]
+    rows = []
+    for name in names:
+        entry, percent = entries[name], words.metric(name)['percent']
+        row = [
+            cell(words.metric(name)['label'], f'{name} {arrow(entry)}', 'wide', head=True),
+            scored(entry, percent) | {'class': 'strong'},
+            cell(or_dash(entry.get('chance'), percent)),
+            cell(words.p_value(entry.get('p'))),
+        ]
+        row += [scored(baselines[b].get(name), percent) for b in shown]
+        rows.append(row + [cell(entry.get('n', '–'), oddities(entry))])
+    return {'columns': columns, 'rows': rows}
+
+
+def members(held: dict, heading: str) -> dict:
+    """scores.json's `members` or `subjects`, {name: {metric: mean or entry}}, as a table."""
+    names = sorted({metric for value in held.values() for metric in _means(value)})
+    columns = [column(heading)] + [column(words.metric(n)['label'], n, True) for n in names]
+    rows = []
+    for member, value in held.items():
+        cells = [
+            _mean_cell(_means(value).get(name), words.metric(name)['percent']) for name in names
+        ]
+        rows.append([cell(member, head=True), *cells])
+    return {'columns': columns, 'rows': rows}
+
+
+def _means(value) -> dict:
+    value = value.get('scores', value) if isinstance(value, dict) else {}
+    return {k: v for k, v in value.items() if v is None or isinstance(v, int | float | dict)}
+
+
+def _mean_cell(value, percent: bool) -> dict:
+    if isinstance(value, dict):
+        return scored(value, percent)
+    return cell(or_dash(value, percent))
+
+
+def plain(told: dict) -> dict:
+    """A decoder's own table ({'title', 'columns', 'rows'}) with its numbers written out."""
+    rows = [
+        [
+            cell(
+                words.number(v) if isinstance(v, float) else ('–' if v is None else v), head=k == 0
+            )
+            for k, v in enumerate(row)
+        ]
+        for row in told.get('rows', [])
+    ]
+    numeric = [
+        bool(rows) and all(isinstance(r[k], int | float) or r[k] is None for r in told['rows'])
+        for k in range(len(told.get('columns', [])))
+    ]
+    columns = [column(str(c), '', n) for c, n in zip(told.get('columns', []), numeric, strict=True)]
+    return {'title': told.get('title', ''), 'columns': columns, 'rows': rows}
+
+
+def flat(value, prefix: str = '') -> list[tuple[str, str]]:
+    """A nested dict as (dotted key, text) rows, in its own order."""
+    if isinstance(value, dict):
+        rows = [
+            row for k, v in value.items() for row in flat(v, f'{prefix}.{k}' if prefix else str(k))
+        ]
+        return rows or [(prefix, 'none')] if prefix else rows
+    if isinstance(value, list | tuple):
+        if any(isinstance(v, dict | list | tuple) for v in value):
+            return [row for k, v in enumerate(value) for row in flat(v, f'{prefix}.{k}')]
+        return [(prefix, ', '.join(_text(v) for v in value) or 'none')]
+    return [(prefix, _text(value))]
+
+
+def _text(value) -> str:
+    if value is None:
+        return 'not given'
+    if isinstance(value, bool):
+        return 'yes' if value else 'no'
+    if isinstance(value, float):
+        return f'{value:g}'
+    return str(value)
+
+
+def comparison(rows: list[dict], metric_names: list[str]) -> dict:
+    """Several runs side by side: what was measured, and beside it what others published.
+
+    Args:
+      rows: [{'name', 'scores': {metric: entry}, 'published': {metric: text} or absent, 'data':
+        text or absent}], one a run.
+      metric_names: the metrics, in order.
+
+    Returns:
+      A table with a column a metric, and one 'published' beside it where any row has one.
+    """
+    columns = [column('Run')]
+    with_data = any(row.get('data') for row in rows)
+    columns += [column('Measured on')] if with_data else []
+    published = [n for n in metric_names if any((r.get('published') or {}).get(n) for r in rows)]
+    for name in metric_names:
+        columns.append(column(words.metric(name)['label'], name, True))
+        columns += [column('published', 'on its own data', True)] if name in published else []
+    out = []
+    for row in rows:
+        cells = [cell(row['name'], head=True)]
+        cells += [cell(row.get('data') or '–', kind='wide')] if with_data else []
+        for name in metric_names:
+            value = (row.get('scores') or {}).get(name)
+            cells.append(scored(value, words.metric(name)['percent']) | {'class': 'strong'})
+            if name in published:
+                cells.append(cell((row.get('published') or {}).get(name) or '–', kind='muted'))
+        out.append(cells)
+    return {'columns': columns, 'rows': out}
+
+
+def baseline_order(baselines: dict) -> list[str]:
+    """The baselines that are there, the usual ones first."""
+    known = [name for name in words.BASELINES if name in baselines]
+    return known + sorted(set(baselines) - set(known))
+
+
+def arrow(entry: dict) -> str:
+    """Which way is better, with an arrow."""
+    return {'higher': '↑ higher is better', 'lower': '↓ lower is better'}.get(
+        entry.get('better'), ''
+    )
+
+
+def or_dash(value, percent: bool) -> str:
+    """A number, or a dash for None."""
+    return '–' if value is None else words.number(value, percent)
+
+
+def oddities(entry: dict) -> str:
+    """Undefined units, ties and candidates of an entry, where there are any."""
+    parts = []
+    if entry.get('n_undefined'):
+        parts.append(f'{entry["n_undefined"]} undefined')
+    ties = entry.get('ties', entry.get('n_ties'))
+    if ties:
+        parts.append(f'{words.number(ties) if isinstance(ties, float) else ties} ties')
+    if entry.get('candidates'):
+        parts.append(f'{entry["candidates"]} candidates')
+    unit = entry.get('unit')
+    if unit not in (None, 'image'):
+        parts.append(f'per {unit}')
+    return ', '.join(parts)
+
+
+def areas(held: dict, whole: dict, names: list[str]) -> dict:
+    """The decoder refitted on each area alone, against all voxels: a table and a chart.
+
+    Args:
+      held: scores.json's areas, {area: {'n_voxels', 'scores'}}.
+      whole: {metric: entry}.
+      names: metrics, in order.
+    """
+    rows = [[cell('all voxels', head=True), cell('–'), *_entries(whole, names)]]
+    for area, value in held.items():
+        counted = cell(f'{value["n_voxels"]:,}' if value.get('n_voxels') is not None else '–')
+        rows.append([cell(area, head=True), counted, *_entries(value.get('scores', {}), names)])
+    columns = [column('Area'), column('Voxels', '', True)]
+    columns += [column(words.metric(n)['label'], n, True) for n in names]
+    return {'columns': columns, 'rows': rows}
+
+
+def _entries(entries: dict, names: list[str]) -> list[dict]:
+    return [scored(entries.get(name), words.metric(name)['percent']) for name in names]

@@ -1,0 +1,281 @@
+"""Names and numbers in plain words: what a metric is called, how a value is written."""
+
+import math
+import re
+
+# What a reader of the page may want explained; docs/glossary.md says the same at more length.
+GLOSSARY = {
+    'pixcorr': (
+        'Pixel correlation',
+        'Pearson correlation between all pixels of the picture that was seen and of the one that '
+        'was decoded. 1 is the same picture, 0 is no relation. A blurred picture with light and '
+        'dark in the right places already scores well.',
+    ),
+    'ssim': (
+        'Structural similarity (SSIM)',
+        'Compares brightness, contrast and structure in small windows that slide over both '
+        'pictures. 1 is the same picture. Flat, empty pictures can score well, so it is read '
+        'beside the baselines. The name says which of the published variants it is.',
+    ),
+    'error': (
+        'Pixel error (MSE, MAE)',
+        'Mean squared (MSE) or mean absolute (MAE) difference of pixel values between 0 and 1. '
+        'Lower is better; 0 is the same picture.',
+    ),
+    'binary': (
+        'Accuracy, precision, recall, F1',
+        'The decoded picture is cut at a threshold into on and off. Accuracy: share of pixels that '
+        'are right. Precision: share of the pixels called on that were on. Recall: share of the '
+        'pixels that were on that were found. F1: the harmonic mean of the last two. When most '
+        'pixels are off, saying "off" everywhere already has a high accuracy.',
+    ),
+    'two_way': (
+        'Two-way identification',
+        'The decoded picture is compared with the picture that was seen and with one other '
+        'picture: how often is the right one closer? Over all pairs; a tie counts as a failure; '
+        'chance is 50 %. It asks for telling pictures apart, not for a good likeness, and is the '
+        'easier the more the test pictures differ from each other.',
+    ),
+    'nway': (
+        'N-way identification',
+        'As two-way identification, but the right picture has to be closer than all of N - 1 '
+        'others at once; chance is 1 in N.',
+    ),
+    'feature': (
+        'Feature distance',
+        'Both pictures go through a trained vision network, and its activity for the two is '
+        'compared: correlation distance and LPIPS (lower is better) or cosine (higher is better). '
+        'It measures what is in a picture more than where.',
+    ),
+    'retrieval': (
+        'Retrieval',
+        'Finds the right picture among candidates from the brain activity, or the right brain '
+        'activity among candidates from the picture. Top-1: the first answer is right; top-5: '
+        'the right one is among the first five.',
+    ),
+    'classify': (
+        'Classification scores',
+        'How well categories are named: accuracy is the share of right answers, F1 balances '
+        'misses and false alarms (macro: each category counts the same; micro: each answer '
+        'does), MAP is the mean average precision of the ranking.',
+    ),
+    'voxel': (
+        'Voxel prediction',
+        'How well measured activity is predicted, voxel by voxel: correlation (r) or share of '
+        'variance (R squared) between predicted and measured responses.',
+    ),
+    'ceiling': (
+        'Noise ceiling',
+        'The best score that any model could reach, since the same picture never gives twice the '
+        'same response. It is worked out from repeated presentations. A voxel with a noise '
+        'ceiling of 20 % has 20 % of its variance driven by the picture; the rest is noise.',
+    ),
+    'latent': (
+        'Latent error',
+        'Mean absolute difference between the decoded and the true latent code, the compressed '
+        'description from which a generator draws the picture. Lower is better.',
+    ),
+    'interval': (
+        '95 % interval',
+        'How far the score may move if other test pictures had been drawn: the middle 95 % of '
+        'the mean when the test pictures are resampled with replacement 10,000 times (bootstrap). '
+        'It says nothing of other people or other scanners.',
+    ),
+    'chance': (
+        'Chance and p',
+        'Chance is what an answer that ignores the brain gets. p is the share of random '
+        're-pairings of decoded and seen pictures that score at least as well as the true '
+        'pairing; a small p means that luck does not explain the score.',
+    ),
+    'baseline': (
+        'Baselines',
+        'Answers that need no brain, or a broken one, under the same scores. Mean training '
+        'image: the average of all training pictures, always. Nearest training image: the '
+        'training picture most like the decoded one. Shuffled training rows: the decoder fitted '
+        'again with pictures and brain activity paired at random. Shuffled brain: the fitted '
+        'decoder given the activity of another test picture. Silent brain: the fitted decoder '
+        'given zeros. What a decoder adds is its distance from these.',
+    ),
+    'audit': (
+        'Audit',
+        'Checks made on the data before scoring: is a test picture among the training pictures '
+        '(by name or by content), were statistics taken from training rows alone, and does '
+        'decoding get better when pictures and brain activity are shifted by one, the commonest '
+        'slip in this field.',
+    ),
+    'training': (
+        'Training-set scores',
+        'Scores on the pictures that the decoder was fitted on. They say how well it can '
+        'remember, not how well it can read a brain.',
+    ),
+    'importance': (
+        'Voxel importance',
+        'How much each measured place in the brain contributes to the decoded answer, by the '
+        'definition given beside the map. A place with little importance may still carry the '
+        'same information as an important one.',
+    ),
+    'simulated': (
+        'Simulated brain',
+        'Responses drawn by a program with a known answer, noise included. Good for checking '
+        'methods; it says nothing about a person.',
+    ),
+}
+
+_FEATURES = {
+    'pixel': 'pixels',
+    'alexnet2': 'AlexNet layer 2',
+    'alexnet5': 'AlexNet layer 5',
+    'inception': 'Inception',
+    'clip': 'CLIP',
+    'effnet': 'EfficientNet',
+    'swav': 'SwAV',
+}
+
+# name: (label, glossary key, written as a percentage)
+_METRICS = {
+    'pixcorr': ('pixel correlation', 'pixcorr', False),
+    'ssim': ('structural similarity', 'ssim', False),
+    'ssim_skimage019': ('structural similarity, column-wise', 'ssim', False),
+    'ssim_uniform7': ('structural similarity, 7-pixel window', 'ssim', False),
+    'mse': ('mean squared error', 'error', False),
+    'mae': ('mean absolute error', 'error', False),
+    'binary_accuracy': ('pixel accuracy', 'binary', True),
+    'binary_precision': ('pixel precision', 'binary', True),
+    'binary_recall': ('pixel recall', 'binary', True),
+    'binary_f1': ('pixel F1', 'binary', True),
+    'map': ('mean average precision', 'classify', False),
+    'f1_macro': ('F1, categories equal', 'classify', False),
+    'f1_micro': ('F1, answers equal', 'classify', False),
+    'category_accuracy': ('category accuracy', 'classify', True),
+    'top1_accuracy': ('top-1 accuracy', 'classify', True),
+    'top5_accuracy': ('top-5 accuracy', 'classify', True),
+    'latent_l1': ('latent error', 'latent', False),
+    'voxel_r': ('voxel correlation', 'voxel', False),
+    'voxel_r2': ('voxel variance explained', 'voxel', True),
+    'ceiling_fraction': ('share of the noise ceiling', 'ceiling', True),
+}
+
+_PATTERNS = (
+    (r'two_way_takagi_(.+)', 'two-way identification among reconstructions, {0}', 'two_way', True),
+    (r'two_way_(.+)', 'two-way identification, {0}', 'two_way', True),
+    (r'nway(\d+)_(.+)', '{0}-way identification, {1}', 'nway', True),
+    (r'corrdist_(.+)', 'correlation distance, {0}', 'feature', False),
+    (r'cosine_(.+)', 'cosine similarity, {0}', 'feature', False),
+    (r'lpips_(.+)', 'LPIPS, {0}', 'feature', False),
+    (r'brain_to_image_top(\d+)', 'brain to image, top {0}', 'retrieval', True),
+    (r'image_to_brain_top(\d+)', 'image to brain, top {0}', 'retrieval', True),
+)
+
+BASELINES = {
+    'mean_image': 'mean training image',
+    'nearest_training': 'nearest training image',
+    'shuffled_rows': 'shuffled training rows',
+    'shuffled_voxels': 'shuffled brain',
+    'zero_voxels': 'silent brain',
+    'mean_latent': 'mean latent',
+}
+
+DATASETS = {
+    'algonauts2023': 'Algonauts 2023',
+    'digits69': 'handwritten digits (van Gerven 2010)',
+    'god': 'Generic Object Decoding (Horikawa and Kamitani 2017)',
+    'miyawaki2008': 'contrast patterns (Miyawaki 2008)',
+    'nsd': 'Natural Scenes Dataset',
+    'shen2019': 'Deep Image Reconstruction (Shen 2019)',
+    'simulated': 'a simulated brain',
+    'vim1': 'vim-1 (Kay 2008)',
+}
+
+DECODERS = {
+    'bayes_ridge': 'Bayesian ridge regression',
+    'kernel_ridge': 'kernel ridge regression',
+    'linear': 'linear regression',
+    'miyawaki': 'local image bases (Miyawaki 2008)',
+    'omp': 'orthogonal matching pursuit',
+    'ridge': 'ridge regression',
+    'univariate': 'the best single voxel of each pixel',
+}
+
+
+def metric(name: str) -> dict:
+    """What to call a metric of scores.json.
+
+    Returns:
+      {'name', 'label': plain words, 'word': key of GLOSSARY or None, 'percent': bool}; an unknown
+      name is its own label, so that a new metric never breaks a page.
+    """
+    if name in _METRICS:
+        label, word, percent = _METRICS[name]
+        return {'name': name, 'label': label, 'word': word, 'percent': percent}
+    for pattern, label, word, percent in _PATTERNS:
+        found = re.fullmatch(pattern, name)
+        if found:
+            parts = [_FEATURES.get(part, part.replace('_', ' ')) for part in found.groups()]
+            label = label.format(*parts)
+            return {'name': name, 'label': label, 'word': word, 'percent': percent}
+    return {'name': name, 'label': name.replace('_', ' '), 'word': None, 'percent': False}
+
+
+def baseline(name: str) -> str:
+    """Plain words for a baseline; `sample_<k>` are further samples of the generator."""
+    sample = re.fullmatch(r'sample_(\d+)', name)
+    return f'sample {sample[1]}' if sample else BASELINES.get(name, name.replace('_', ' '))
+
+
+def decimals(value: float | None) -> int:
+    """Decimals that show three significant digits of `value`, 0 to 6."""
+    if value is None or not math.isfinite(value) or value == 0:
+        return 3
+    return min(6, max(0, 2 - math.floor(math.log10(abs(value)))))
+
+
+def number(value, percent: bool = False, places: int | None = None) -> str:
+    """A score in text: three significant digits, 'undefined' for None or NaN.
+
+    Args:
+      value: a number, None or NaN.
+      percent: times 100 with one decimal (three digits below 1 %) and a percent sign.
+      places: decimals, where several numbers are to agree; ignored for percentages.
+    """
+    if value is None or not math.isfinite(value):
+        return 'undefined'
+    if percent:
+        text = f'{100 * value:.{1 if abs(value) >= 0.01 or not value else decimals(100 * value)}f}'
+        return f'{"100" if text == "100.0" else text} %'
+    if value and places is None and not 1e-6 <= abs(value) < 1e6:
+        return f'{value:.2e}'
+    text = f'{value:.{decimals(value) if places is None else places}f}'
+    return '0' + text[2:] if float(text) == 0 and text.startswith('-0') else text
+
+
+def interval(entry: dict, percent: bool = False) -> str:
+    """ci95 of an entry with the decimals of its mean; 'none' where there is no interval."""
+    ci = entry.get('ci95')
+    if not ci or ci[0] is None or ci[1] is None:
+        return 'none'
+    places = decimals(entry.get('mean'))
+    low, high = (number(x, percent, places) for x in ci)
+    return f'{low.removesuffix(" %")} to {high}'
+
+
+def p_value(p) -> str:
+    """P in text; one below a thousandth is '< 0.001', None is 'not tested'."""
+    if p is None:
+        return 'not tested'
+    return '< 0.001' if p < 0.001 else f'{p:.3f}'
+
+
+def duration(seconds) -> str:
+    """Seconds in words that a person uses."""
+    if seconds is None:
+        return 'unknown'
+    if seconds < 90:
+        return f'{seconds:.1f} s'
+    return f'{seconds / 60:.1f} min' if seconds < 5400 else f'{seconds / 3600:.1f} h'
+
+
+def memory(megabytes) -> str:
+    """Peak memory in MB or GB."""
+    if megabytes is None:
+        return 'unknown'
+    return f'{megabytes:.0f} MB' if megabytes < 1000 else f'{megabytes / 1024:.1f} GB'

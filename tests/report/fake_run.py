@@ -1,0 +1,323 @@
+"""Writes run folders as RUN_FOLDER.md lays them out, with made-up but sensible content.
+
+`python -m tests.report.fake_run DIR` writes one of each kind, to look at the page.
+"""
+
+import pathlib
+import sys
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from recon.core import image, results
+
+
+def scenes(rng, n, size=64):
+    """[n size size 3]: sky, ground, texture and one to three objects."""
+    out = []
+    for _ in range(n):
+        big = size * 4
+        sky, ground = rng.integers(90, 255, 3), rng.integers(30, 170, 3)
+        canvas = Image.new('RGB', (big, big), tuple(int(c) for c in sky))
+        draw = ImageDraw.Draw(canvas)
+        horizon = int(big * rng.uniform(0.45, 0.75))
+        draw.rectangle((0, horizon, big, big), fill=tuple(int(c) for c in ground))
+        for _ in range(rng.integers(1, 4)):
+            r, x, y = big * rng.uniform(0.1, 0.24), *(big * rng.uniform(0.2, 0.8, 2))
+            box = (int(x - r), int(y - r), int(x + r), int(y + r))
+            colour = tuple(int(c) for c in rng.integers(0, 255, 3))
+            (draw.ellipse, draw.rectangle)[rng.integers(2)](box, fill=colour)
+        picture = (
+            np.asarray(canvas.resize((size, size), Image.Resampling.LANCZOS), np.float32) / 255
+        )
+        out.append(np.clip(picture + 0.03 * rng.standard_normal((size, size, 1)), 0, 1))
+    return np.stack(out).astype(np.float32)
+
+
+def digits(rng, n, size=28):
+    """[n size size 3]: sixes and nines in grey."""
+    out = []
+    for k in range(n):
+        canvas = Image.new('L', (size * 4, size * 4))
+        draw = ImageDraw.Draw(canvas)
+        dx, dy, w = *rng.integers(-6, 7, 2), int(rng.integers(9, 14))
+        draw.ellipse((34 + dx, 52 + dy, 78 + dx, 96 + dy), outline=255, width=w)
+        draw.arc((34 + dx, 12 + dy, 118 + dx, 130 + dy), 180, 262, fill=255, width=w)
+        turned = canvas.rotate(0 if k % 2 else 180).resize((size, size), Image.Resampling.LANCZOS)
+        out.append(np.asarray(turned, np.float32) / 255)
+    return image.to_rgb(np.stack(out))
+
+
+def patterns(rng, n):
+    """[n 10 10 3]: squares, crosses and random checks, 0 or 1."""
+    out = np.zeros((n, 10, 10), np.float32)
+    for k in range(n):
+        a = int(rng.integers(1, 4))
+        if k % 3 == 0:
+            out[k, a : 10 - a, a : 10 - a] = 1
+            out[k, a + 2 : 8 - a, a + 2 : 8 - a] = 0
+        elif k % 3 == 1:
+            out[k, 4:6, a : 10 - a] = out[k, a : 10 - a, 4:6] = 1
+        else:
+            out[k] = rng.random((10, 10)) < 0.5
+    return image.to_rgb(out)
+
+
+def blurred(rng, truth, noise, keep):
+    """Reconstructions: blurred truth mixed with the mean picture, plus smooth noise."""
+    small = max(4, truth.shape[1] // 5)
+    low = image.resize(image.resize(truth, (small, small)), truth.shape[1:3])
+    grain = rng.standard_normal((len(truth), small, small, 3)).astype(np.float32)
+    grain = grain if (truth[..., :1] != truth).any() else np.repeat(grain[..., :1], 3, -1)
+    weight = keep * rng.uniform(0.5, 1.2, (len(truth), 1, 1, 1))
+    mixed = (
+        weight * low + (1 - weight) * truth.mean(0) + noise * image.resize(grain, truth.shape[1:3])
+    )
+    return np.clip(mixed, 0, 1).astype(np.float32)
+
+
+def pixcorr(a, b):
+    """Pearson correlation of each pair of pictures, NaN for a constant one."""
+    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
+    norm = np.sqrt((a**2).sum(1) * (b**2).sum(1))
+    return np.where(norm > 1e-8, (a * b).sum(1) / np.maximum(norm, 1e-8), np.nan)
+
+
+def two_way(decoded, truth):
+    """Share of the other true pictures that are farther, for each reconstruction."""
+    n = len(truth)
+    c = np.corrcoef(truth.reshape(n, -1), decoded.reshape(n, -1))[:n, n:]
+    return (c < np.diag(c)).sum(0) / (n - 1)
+
+
+METRICS = {
+    'pixcorr': (pixcorr, 'higher', 0.2),
+    'ssim': (lambda a, b: 1 - 2 * np.abs(a - b).mean((1, 2, 3)), 'higher', 0.18),
+    'mse': (lambda a, b: ((a - b) ** 2).mean((1, 2, 3)), 'lower', 0.12),
+    'two_way_pixel': (two_way, 'higher', 0.5),
+    'binary_accuracy': (lambda a, b: ((a > 0.5) == (b > 0.5)).mean((1, 2, 3)), 'higher', 0.55),
+}
+
+
+def entry(values, better, chance, *, split='test', p=0.000999, **extra):
+    """One entry of scores.json, to the letter."""
+    values = np.asarray(values, float)
+    known = values[np.isfinite(values)]
+    draws = np.random.default_rng(0).choice(known, (2000, len(known))).mean(1) if len(known) else []
+    return {
+        'mean': float(known.mean()) if len(known) else None,
+        'ci95': [float(q) for q in np.percentile(draws, [2.5, 97.5])] if len(known) else None,
+        'chance': chance,
+        'p': p,
+        'unit': 'image',
+        'better': better,
+        'n': len(values),
+        'n_undefined': int(len(values) - len(known)),
+        'per_image': [float(v) if np.isfinite(v) else None for v in values],
+        'per_unit': None,
+        'net': None,
+        'weights': None,
+        'split': split,
+    } | extra
+
+
+def entries(decoded, truth, names, **options):
+    """{metric: entry}."""
+    out = {}
+    with np.errstate(invalid='ignore'):
+        for name in names:
+            function, better, chance = METRICS[name]
+            ties = {'ties': 0} if name.startswith('two_way') else {}
+            out[name] = entry(function(decoded, truth), better, chance, **ties, **options)
+    return out
+
+
+def brain_maps(rng, v=2600, vertices=True):
+    """maps.npz: a visual cortex in six areas."""
+    area = np.arange(v) % 6
+    names = ('V1', 'V2', 'V3', 'V4', 'LO', 'PPA')
+    held = {f'roi_{name}': area == k for k, name in enumerate(names)}
+    held['ncsnr'] = np.abs(rng.normal(0.55 - 0.06 * area, 0.15)).astype(np.float32)
+    held['importance_pixels'] = (held['ncsnr'] ** 2 * np.exp(-area / 2)).astype(np.float32)
+    if not vertices:
+        return held
+    from nilearn import datasets, surface
+
+    files = datasets.fetch_surf_fsaverage('fsaverage5')
+    held['hemisphere'] = rng.integers(0, 2, v).astype(np.int8)
+    held['vertex'] = np.full(v, -1, np.int32)
+    for side, name in enumerate(('left', 'right')):
+        xyz = np.asarray(surface.load_surf_mesh(files[f'infl_{name}']).coordinates)
+        inward = xyz[:, 0] * (1 if side == 0 else -1)
+        back = np.argsort(-xyz[:, 1] * -1 - 0.25 * inward + 0.1 * np.abs(xyz[:, 2]))[:2200]
+        for k in range(6):
+            rows = np.flatnonzero((held['hemisphere'] == side) & (area == k))
+            pool = back[k * 360 : k * 360 + 360]
+            held['vertex'][rows] = rng.choice(pool, len(rows))
+    return held
+
+
+PENALTIES = [float(10**k) for k in range(8)]
+PENALTY_CURVE = {
+    'title': 'Penalty, chosen by generalised cross-validation',
+    'x_label': 'penalty',
+    'y_label': 'error on rows left out',
+    'log_x': True,
+    'series': [
+        {
+            'name': 'pixels',
+            'x': PENALTIES,
+            'y': [0.081, 0.079, 0.07, 0.061, 0.055, 0.057, 0.066, 0.075],
+        }
+    ],
+    'chosen': 1e4,
+}
+LEARNING_CURVE = {
+    'title': 'Learning curve',
+    'x_label': 'training rows',
+    'y_label': 'pixcorr on the test images',
+    'log_x': False,
+    'series': [{'name': 'pixcorr', 'x': [9, 22, 45, 67, 90], 'y': [0.41, 0.6, 0.71, 0.76, 0.79]}],
+    'chosen': None,
+}
+SCALES = {
+    'title': 'Learned weight of each scale',
+    'columns': ['scale', '1x1', '1x2', '2x1', '2x2'],
+    'rows': [
+        ['non-negative least squares', 0.19, 0.35, 0.27, 0.19],
+        ['SGD', 0.2, 0.34, 0.27, 0.19],
+    ],
+}
+
+
+def write(folder, kind='digits', *, maps=None, **changes):
+    """Writes one run folder.
+
+    Args:
+      folder: where; created.
+      kind: 'digits', 'scenes' or 'patterns'.
+      maps: contents of maps.npz, or None for none.
+      changes: merged into scores.json; `config`, `run`, `decoder`, `arrays` into those files.
+
+    Returns:
+      The folder.
+    """
+    folder = pathlib.Path(folder)
+    rng = np.random.default_rng(7)
+    make, n, noise, names = {
+        'digits': (digits, 10, 0.12, ['pixcorr', 'ssim', 'mse', 'two_way_pixel']),
+        'scenes': (scenes, 60, 0.13, ['pixcorr', 'ssim', 'mse', 'two_way_pixel']),
+        'patterns': (patterns, 12, 0.2, ['binary_accuracy', 'pixcorr', 'mse', 'two_way_pixel']),
+    }[kind]
+    truth = make(rng, n)
+    decoded = blurred(rng, truth, noise, 0.75)
+    others = make(rng, n)
+    controls = {
+        'mean_image': np.repeat(others.mean(0, keepdims=True), n, 0),
+        'nearest_training': others,
+        'shuffled_rows': blurred(rng, others, noise, 0.4),
+        'shuffled_voxels': decoded[np.roll(np.arange(n), 1)],
+        'zero_voxels': np.repeat(others.mean(0, keepdims=True), n, 0),
+    }
+    arrays = {'images': decoded, 'truth': truth, 'image_id': np.arange(n) * 3 + 4}
+    if kind == 'patterns':
+        for scale in ('1x1', '1x2', '2x1', '2x2'):
+            arrays[f'stage_scale_{scale}'] = blurred(rng, truth, 0.3, 0.7)[..., 0]
+        arrays['stage_binarised'] = (decoded[..., 0] > 0.5).astype(np.float32)
+    audit = {
+        'train_images': 90,
+        'test_images': n,
+        'seen_test_images': 0,
+        'near_duplicates': 0,
+        'alignment': {'-1': 0.21, '0': 0.74, '1': 0.18},
+        'train_only_statistics': True,
+    }
+    protocol = {
+        'data': {'source': 'van Gerven 2010', 'subject': 'S1', 'split': 'first 90 train'},
+        'train_rows': 90, 'train_images': 90, 'test_rows': n, 'test_images': n, 'voxels': 3092,
+        'preprocess': ['normalise'], 'channels': 1, 'threshold': 0.5, 'bootstrap_draws': 10000,
+        'permutations': 1000,
+    }  # fmt: skip
+    scores = {
+        'schema': 1,
+        'n': n,
+        'protocol': protocol,
+        'audit': audit,
+        'scores': entries(decoded, truth, names),
+        'baselines': {k: entries(v, truth, names) for k, v in controls.items()},
+    }
+    names_of = {'digits': 'digits69', 'scenes': 'simulated', 'patterns': 'miyawaki2008'}
+    config = {
+        'seed': 0,
+        'dataset': {'name': names_of[kind], 'subject': 'S1', 'path': '../shared/data'},
+        'decoder': {'name': 'miyawaki' if kind == 'patterns' else 'ridge', 'penalties': PENALTIES},
+        'metrics': names,
+    }
+    run = {
+        'schema': 1, 'status': 'done', 'error': None, 'outputs': [], 'commit': '6a3951ab12cd34ef',
+        'versions': {'python': '3.11.9', 'jax': '0.10.2', 'numpy': '2.4.6'},
+        'device': 'cpu, 2 cores', 'seed': 0, 'wall_s': 12.34, 'peak_rss_mb': 812.0,
+        'protocol': protocol, 'audit': audit,
+    }  # fmt: skip
+    decoder = {
+        'pixels': {
+            'curves': [PENALTY_CURVE],
+            'tables': [SCALES] if kind == 'patterns' else [],
+            'facts': {'importance': 'the norm of the weights of a voxel', 'penalty': 1e4},
+        },
+        'learning': {'curves': [LEARNING_CURVE], 'tables': [], 'facts': {}},
+    }
+    files = {'config': config, 'run': run, 'decoder': decoder}
+    for name, value in files.items():
+        _write(folder / f'{name}.json', results.to_json(value | changes.pop(name, {})))
+    arrays |= changes.pop('arrays', {})
+    results.write_npz(folder / 'reconstructions.npz', arrays)
+    if maps is not None:
+        results.write_npz(folder / 'maps.npz', maps)
+    _write(folder / 'scores.json', results.to_json(scores | changes))
+    lines = [f'{{"step": {k}, "name": "seconds/stage_{k}", "value": {k}.5}}' for k in range(1, 5)]
+    _write(folder / 'logs' / 'metrics.jsonl', '\n'.join(lines) + '\n')
+    return folder
+
+
+def _write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def area_scores(kind='scenes'):
+    """`areas` of scores.json for six areas."""
+    rng = np.random.default_rng(3)
+    out = {}
+    for k, name in enumerate(('V1', 'V2', 'V3', 'V4', 'LO', 'PPA')):
+        values = {
+            'pixcorr': entry(rng.normal(0.45 - 0.05 * k, 0.15, 60), 'higher', 0.2),
+            'ssim': entry(rng.normal(0.6 - 0.02 * k, 0.1, 60), 'higher', 0.18),
+            'mse': entry(rng.normal(0.05 + 0.005 * k, 0.01, 60), 'lower', 0.12),
+            'two_way_pixel': entry(
+                np.clip(rng.normal(0.85 - 0.04 * k, 0.1, 60), 0, 1), 'higher', 0.5
+            ),
+        }
+        out[name] = {'n_voxels': 400 + 17 * k, 'scores': values}
+    return out
+
+
+if __name__ == '__main__':
+    from recon.report import html
+
+    top = pathlib.Path(sys.argv[1])
+    with_brain = brain_maps(np.random.default_rng(1))
+    train = entries(
+        *(np.random.default_rng(5).random((2, 30, 8, 8, 3))), ['pixcorr', 'mse'], split='train'
+    )
+    write(top / 'digits69_ridge', 'digits', scores_train=train)
+    write(top / 'simulated_ridge', 'scenes', maps=with_brain, areas=area_scores())
+    write(
+        top / 'miyawaki2008_omp',
+        'patterns',
+        maps=brain_maps(np.random.default_rng(1), vertices=False),
+    )
+    for made in sorted(top.iterdir()):
+        if made.is_dir():
+            html.write(made)
