@@ -1,0 +1,274 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.io
+import sklearn.linear_model
+
+from recon.core import errors
+from recon.metrics import identify, pixel, suite
+
+PIXEL = [
+    *('pixcorr', 'ssim', 'ssim_skimage019', 'ssim_uniform7', 'mse', 'mae'),
+    *('binary_accuracy', 'binary_precision', 'binary_recall', 'binary_f1'),
+    *('two_way_pixel', 'two_way_takagi_pixel', 'nway3_pixel', 'corrdist_pixel', 'cosine_pixel'),
+    *('brain_to_image_top1', 'brain_to_image_top5', 'image_to_brain_top1', 'image_to_brain_top5'),
+]
+
+
+def pictures(n=12, side=16, seed=0, noise=0.4):
+    r = np.random.default_rng(seed)
+    truth = r.random((n, side, side, 3)).astype(np.float32)
+    recon = np.clip(truth + noise * r.normal(size=truth.shape), 0, 1).astype(np.float32)
+    return recon, truth
+
+
+def test_every_name_gives_an_entry_with_all_that_the_run_folder_asks():
+    recon, truth = pictures()
+    found = suite.score(PIXEL, recon, truth, seed=0)
+    assert list(found) == PIXEL
+    for name, entry in found.items():
+        low, high = entry.ci95
+        assert low <= entry.mean <= high, name
+        assert entry.p == 1 / 1001, name
+        assert entry.unit == 'image'
+        assert (entry.n, entry.n_undefined, len(entry.per_unit)) == (12, 0, 12)
+        assert entry.better == ('lower' if name[:3] in ('mse', 'mae', 'cor') else 'higher')
+        assert (entry.mean < entry.chance) == (entry.better == 'lower'), name
+        assert entry.mean == pytest.approx(np.mean(entry.per_unit))
+        assert (entry.extra['net'], entry.extra['weights']) == ('pixel', 'none')
+
+
+def test_a_perfect_reconstruction_is_perfect():
+    _, truth = pictures()
+    for name, entry in suite.score(PIXEL, truth, truth, seed=0).items():
+        wanted = 0 if entry.better == 'lower' else 1
+        assert entry.mean == pytest.approx(wanted, abs=1e-9), name
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_unrelated_pictures_score_at_chance(seed):
+    recon, _ = pictures(n=60, seed=seed)
+    _, truth = pictures(n=60, seed=seed + 100)
+    for name, entry in suite.score(PIXEL, recon, truth, seed=seed).items():
+        if name == 'binary_accuracy':  # chance is the majority class, which a picture need not be
+            continue
+        spread = np.std(entry.per_unit)
+        if 'top' in name:  # hits are rare: their spread is known, and hardly to be measured
+            spread = np.sqrt(entry.chance * (1 - entry.chance))
+        error = spread / np.sqrt(60)
+        assert abs(entry.mean - entry.chance) < 3.5 * error, name
+        assert entry.p > 0.002, name
+
+
+def test_scores_of_images_keep_the_order_of_the_images():
+    recon, truth = pictures(n=15)
+    order = np.random.default_rng(5).permutation(15)
+    plain = suite.score(PIXEL, recon, truth, seed=0)
+    moved = suite.score(PIXEL, recon[order], truth[order], seed=0)
+    for name in PIXEL:
+        np.testing.assert_allclose(
+            moved[name].per_unit, plain[name].per_unit[order], atol=1e-12, err_msg=name
+        )
+
+
+def test_a_score_does_not_depend_on_its_company():
+    recon, truth = pictures()
+    whole = suite.score(PIXEL, recon, truth, seed=0)
+    for name in ('ssim', 'two_way_pixel', 'mae'):
+        alone = suite.score([name], recon, truth, seed=0)[name]
+        assert (alone.mean, alone.ci95, alone.chance, alone.p) == (
+            whole[name].mean,
+            whole[name].ci95,
+            whole[name].chance,
+            whole[name].p,
+        )
+
+
+def test_chance_is_what_theory_says_where_theory_says_it():
+    recon, truth = pictures(n=10)
+    truth[:, :, :12] = 0.0
+    found = suite.score(PIXEL, recon, truth, seed=0, candidates=8)
+    assert found['two_way_pixel'].chance == found['two_way_takagi_pixel'].chance == 0.5
+    assert found['nway3_pixel'].chance == pytest.approx(1 / 3)
+    assert found['brain_to_image_top1'].chance == pytest.approx(1 / 8)
+    assert found['image_to_brain_top5'].chance == pytest.approx(5 / 8)
+    assert found['brain_to_image_top1'].extra['candidates'] == 8
+    assert found['binary_accuracy'].chance == pytest.approx(pixel.majority(truth))
+    matrix = pixel.pixcorr_matrix(recon, truth)
+    assert found['pixcorr'].chance == pytest.approx(matrix[~np.eye(10, dtype=bool)].mean())
+
+
+def test_ssim_of_many_pictures_exchanges_truths_within_blocks(monkeypatch):
+    monkeypatch.setattr(suite, '_BUDGET', {'ssim': 1.0, 'mae': 1.0, 'product': 1e12})
+    recon, truth = pictures(n=40, noise=0.6)
+    found = suite.score(['ssim', 'mae'], recon, truth, seed=0)
+    for name, entry in found.items():
+        assert entry.extra['permuted_within'] == 4
+        assert entry.extra['permutations'] == 1000
+        assert entry.p == 1 / 1001
+        np.testing.assert_allclose(entry.per_unit, getattr(pixel, name)(recon, truth))
+
+
+def test_a_constant_reconstruction_is_undefined_in_correlation_and_fails_in_identification():
+    recon, truth = pictures(n=8, noise=0.05)
+    recon[3] = 0.25
+    found = suite.score(['pixcorr', 'two_way_pixel', 'corrdist_pixel'], recon, truth, seed=0)
+    for name in ('pixcorr', 'corrdist_pixel'):
+        assert found[name].n_undefined == 1
+        assert np.isnan(found[name].per_unit[3])
+        assert found[name].mean == pytest.approx(np.nanmean(found[name].per_unit))
+    assert found['two_way_pixel'].per_unit[3] == 0
+    assert found['two_way_pixel'].n_undefined == 0
+    assert found['two_way_pixel'].extra['undefined_as_failure'] == 7
+
+
+def test_nothing_defined_gives_no_mean_and_nothing_that_json_cannot_hold():
+    _, truth = pictures(n=4)
+    entry = suite.score(['pixcorr'], np.zeros_like(truth), truth, seed=0)['pixcorr']
+    assert (entry.mean, entry.ci95, entry.chance, entry.p) == (None, None, None, None)
+    for field in dataclasses.fields(entry):
+        value = getattr(entry, field.name)
+        if field.name not in ('per_unit', 'extra'):
+            assert value is None or not np.isnan(value) if isinstance(value, float) else True
+
+
+def test_one_picture_is_scored_without_chance_or_p():
+    recon, truth = pictures(n=1)
+    found = suite.score(['pixcorr', 'ssim', 'two_way_pixel', 'mae'], recon, truth, seed=0)
+    assert found['pixcorr'].mean is not None
+    assert (found['pixcorr'].chance, found['pixcorr'].p) == (None, None)
+    assert (found['two_way_pixel'].mean, found['two_way_pixel'].n_undefined) == (None, 1)
+
+
+def test_copied_channels_are_scored_once_and_nets_still_see_three():
+    recon, truth = (p[..., :1].repeat(3, -1) for p in pictures())
+    seen = []
+
+    def tiny(images):
+        seen.append(images.shape)
+        return images.mean((1, 2)) + images.reshape(len(images), -1)[:, :3]
+
+    tiny.weights = 'tiny, embedded'
+    found = suite.score(
+        ['mse', 'corrdist_tiny', 'two_way_tiny'], recon, truth, seed=0, channels=1,
+        nets={'tiny': tiny},
+    )  # fmt: skip
+    assert found['mse'].mean == pytest.approx(pixel.mse(recon[..., :1], truth[..., :1]).mean())
+    assert seen == [(12, 16, 16, 3)] * 2  # once a side, for both metrics
+    assert found['two_way_tiny'].extra['net'] == 'tiny'
+    assert found['two_way_tiny'].extra['weights'] == 'tiny, embedded'
+
+
+def test_features_of_a_net_are_compared_by_pearson():
+    recon, truth = pictures()
+
+    def net(images):
+        return images.mean(1)  # [n w 3], flattened
+
+    found = suite.score(['corrdist_x', 'two_way_x'], recon, truth, seed=0, nets={'x': net})
+    a, b = (net(p).reshape(12, -1) for p in (truth, recon))
+    similarity = np.corrcoef(a, b)[:12, 12:]
+    np.testing.assert_allclose(found['corrdist_x'].per_unit, 1 - np.diagonal(similarity), atol=1e-6)
+    np.testing.assert_allclose(
+        found['two_way_x'].per_unit, np.diagonal(identify.two_way(similarity))
+    )
+
+
+def test_retrieval_knows_brain_from_image_through_the_suite():
+    # Every reconstruction looks most like picture 0, a little like its own: images find their
+    # brains (all but none), brains find picture 0.
+    truth = np.zeros((5, 4, 4, 3), np.float32)
+    truth.reshape(5, -1)[np.arange(5), np.arange(5)] = 1
+    recon = 0.5 * truth + np.float32(0.9) * truth[:1]
+    found = suite.score(['brain_to_image_top1', 'image_to_brain_top1'], recon, truth, seed=0)
+    assert found['brain_to_image_top1'].mean == pytest.approx(0.2)
+    assert found['image_to_brain_top1'].mean == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('pixcor', "metric 'pixcor' does not exist.*names that exist: pixcorr, ssim,"),
+        ('two_way_clip', "metric 'two_way_clip' has no net.*features that exist: pixel, tiny_clip"),
+        ('two_way_takagi', "'two_way_takagi' has no net"),
+        ('brain_to_image_top2', "'brain_to_image_top2' does not exist"),
+        ('map', 'map is scored from labels, not from pictures'),
+        ('voxel_r2', 'voxel_r2 is scored from responses of voxels'),
+        ('nway50_pixel', 'nway50_pixel chooses among 50 images, there are 12'),
+        ('nway1_pixel', 'nway1_pixel chooses among 1 images'),
+    ],
+)
+def test_a_wrong_name_is_told_what_exists(name, message):
+    with pytest.raises(errors.ConfigError, match=message):
+        suite.check([name], {'tiny_clip': None}, n=12)
+
+
+def test_names_of_nets_that_exist_are_taken():
+    suite.check(['two_way_tiny_clip', 'nway5_tiny_clip', 'two_way_takagi_tiny_clip', 'ssim'],
+                {'tiny_clip': None}, n=5, size=(11, 11))  # fmt: skip
+    assert 'two_way_<feature>' in suite.known()
+
+
+def test_ten_by_ten_pictures_are_told_why_they_have_no_ssim():
+    recon, truth = pictures(side=10)
+    with pytest.raises(errors.ConfigError, match='at least 11 x 11 pixels, these are 10 x 10'):
+        suite.score(['mse', 'ssim'], recon, truth, seed=0)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'candidates': 13}, 'among 13 candidates, there are 12 images'),
+        ({'retrieval': 'clip'}, "retrieval by 'clip'.*features that exist: pixel"),
+    ],
+)
+def test_wrong_retrieval_options_are_refused(options, message):
+    with pytest.raises(errors.ConfigError, match=message):
+        suite.score(['brain_to_image_top1'], *pictures(), seed=0, **options)
+
+
+def test_nan_and_unlike_shapes_are_refused_with_count_and_place():
+    recon, truth = pictures()
+    bad = recon.copy()
+    bad[2, 1, 0, 2] = np.nan
+    message = r'1 of 9216 values of the reconstructions are not finite, first at \(2, 1, 0, 2\)'
+    with pytest.raises(errors.DataInvalid, match=message):
+        suite.score(['mse'], bad, truth, seed=0)
+    with pytest.raises(errors.DataInvalid, match=r'shape \(11, 16, 16, 3\), truth \(12'):
+        suite.score(['mse'], recon[:11], truth, seed=0)
+
+
+def test_summarise_makes_an_entry_of_anything_measured_elsewhere():
+    entry = suite.summarise(
+        [0.5, np.nan, 0.7], better='higher', seed=0, unit='voxel', extra={'split': 'test'}
+    )
+    assert entry.mean == pytest.approx(0.6)
+    assert (entry.n, entry.n_undefined, entry.unit) == (3, 1, 'voxel')
+    assert entry.extra == {'split': 'test'}
+
+
+@pytest.mark.real
+def test_digits69_gives_the_scores_that_scikit_learn_reaches(shared):
+    file = scipy.io.loadmat(shared / 'data' / 'digits69' / 'digit69_28x28.mat')
+
+    def upright(rows):
+        images = np.stack([row.reshape(28, 28, order='F') for row in rows])
+        return (images.astype(np.float32) / 255)[..., None].repeat(3, -1)
+
+    train, truth = upright(file['stimTrn']), upright(file['stimTest'])
+    x, x_test = file['fmriTrn'], file['fmriTest']
+    scale = (x.mean(0), x.std(0))
+    model = sklearn.linear_model.RidgeCV(alphas=np.logspace(0, 7, 15))
+    model.fit((x - scale[0]) / scale[1], train[..., 0].reshape(90, -1))
+    pixels = model.predict((x_test - scale[0]) / scale[1]).clip(0, 1).astype(np.float32)
+    recon = pixels.reshape(10, 28, 28, 1).repeat(3, -1)
+    names = ['pixcorr', 'mse', 'ssim', 'ssim_uniform7', 'two_way_pixel']
+    for pictures_, wanted in (
+        (recon, [0.791, 0.0379, 0.458, 0.507, 0.944]),
+        (np.tile(train.mean(0), (10, 1, 1, 1)), [0.655, 0.0547, 0.245, 0.309, 0.5]),
+    ):
+        found = suite.score(names, pictures_, truth, seed=0, channels=1)
+        for name, value in zip(names, wanted, strict=True):
+            digits = 5e-5 if name == 'mse' else 5e-4
+            assert abs(found[name].mean - value) <= digits + 1e-9, name
