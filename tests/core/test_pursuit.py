@@ -51,7 +51,7 @@ def test_a_tolerance_stops_where_scikit_learn_stops(seed, n, v, t, share):
     wanted = linear_model.orthogonal_mp(x, y, tol=tol, precompute=True)
     np.testing.assert_allclose(_dense(found, v), wanted, rtol=1e-7, atol=1e-9)
     np.testing.assert_array_equal(found.count, (wanted != 0).sum(0))
-    assert (found.residual <= tol).all()
+    assert (found.residual <= tol)[found.count < min(n, v)].all()
 
 
 def test_a_long_pursuit_grows_its_basis_and_still_equals_scikit_learn():
