@@ -1,13 +1,13 @@
 """Black and white 10 x 10 patterns, fMRI of one person's visual cortex (Miyawaki et al. 2008)."""
 
 import pathlib
-import zlib
 
 import nibabel
 import numpy as np
 import scipy.signal
 
 from recon.core import errors, types
+from recon.data import nifti
 
 DEFAULTS = dict(
     path='',  # the folder that holds func/, label/ and mask/, or its parent with miyawaki2008/
@@ -24,7 +24,6 @@ _REMEDY = (
     '`python launch/fetch.py miyawaki2008` fetches it (153 MB); or set dataset.path, or '
     'dataset.download=true'
 )
-_BROKEN = (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error)
 
 
 def load(cfg) -> types.BrainData:
@@ -61,13 +60,13 @@ def load(cfg) -> types.BrainData:
             "rows is 'volumes' or 'blocks', shift a number of volumes >= 0",
         )
     root = _folder(cfg)
-    mask, affine = read_mask(root / 'mask' / 'mask.nii.gz')
+    mask, affine = nifti.read_mask(root / 'mask' / 'mask.nii.gz')
     numbers, splits = {}, {}
     for session, (name, part) in enumerate((('random', 'train'), ('figure', 'test')), start=1):
-        before = sum(count for other, count in RUNS.items() if session == 2 and other != name)
+        first = 1 if name == 'random' else RUNS['random'] + 1
         runs = [
-            _run(root, f'data_{name}_run{i:02d}', before + i, (mask, affine), numbers, shift)
-            for i in range(1, RUNS[name] + 1)
+            _run(root, f'data_{name}_run{i + 1:02d}', first + i, (mask, affine), numbers, shift)
+            for i in range(RUNS[name])
         ]
         splits[part] = _join(runs, session, kind, root)
     rois = _rois(root, mask, affine)
@@ -133,14 +132,6 @@ def download(folder) -> None:
         ) from error
 
 
-def read_mask(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-    """A mask as bool [x y z] and its affine [4 4], voxel index -> mm."""
-    volume, affine = _nifti(path)
-    if volume.ndim != 3:
-        raise errors.DataInvalid(f'mask has shape {volume.shape}', path, 'wanted three axes')
-    return volume != 0, affine
-
-
 def _folder(cfg) -> pathlib.Path:
     given = cfg.get('path', DEFAULTS['path'])
     if not given:
@@ -163,34 +154,11 @@ def _folder(cfg) -> pathlib.Path:
     return root
 
 
-def _nifti(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        loaded = nibabel.load(path)
-        return np.asanyarray(loaded.dataobj), loaded.affine
-    except _BROKEN as error:
-        raise errors.DataInvalid(
-            f'not a readable NIfTI file, or cut short ({type(error).__name__}: {error})',
-            path,
-            'fetch it again',
-        ) from error
-
-
-def _same_grid(path, shape, affine, mask) -> None:
-    if shape != mask[0].shape or not np.allclose(affine, mask[1], atol=1e-3):
-        raise errors.DataInvalid(
-            f'grid {shape} is not that of mask.nii.gz, {mask[0].shape}, or lies elsewhere in mm',
-            path,
-            'all files must be of one data set; nothing is resampled',
-        )
-
-
 def _run(root, name: str, number: int, mask, numbers: dict, shift: int) -> dict:
     """One run after shift and before rest is dropped: voxels [n v], id, block, run [n]."""
     path = root / 'func' / f'{name}.nii.gz'
-    volumes, affine = _nifti(path)
-    _same_grid(path, volumes.shape[:3], affine, mask)
-    if volumes.ndim != 4:
-        raise errors.DataInvalid(f'volumes have shape {volumes.shape}', path, 'wanted four axes')
+    volumes, affine = nifti.read(path, 4)
+    nifti.check_grid(path, volumes.shape[:3], affine, mask[0].shape, mask[1])
     series = volumes[mask[0]].T.astype(np.float64)  # [n v]
     label_path = root / 'label' / f'{name}_label.csv'
     labels = _labels(label_path)
@@ -271,8 +239,8 @@ def _rois(root, mask, affine) -> dict:
     for name in (*AREAS, *BANDS):
         for side in ('LH', 'RH'):
             path = root / 'mask' / f'{side}{name}.nii.gz'
-            area, area_affine = read_mask(path)
-            _same_grid(path, area.shape, area_affine, (mask, affine))
+            area, area_affine = nifti.read_mask(path)
+            nifti.check_grid(path, area.shape, area_affine, mask.shape, affine)
             rois[side + name] = area[mask]
         rois[name] = rois[f'LH{name}'] | rois[f'RH{name}']
     return rois | {area: rois[f'{area}d'] | rois[f'{area}v'] for area in ('V1', 'V2')}

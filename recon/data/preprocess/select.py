@@ -20,8 +20,8 @@ def fit(cfg, brain: types.BrainData) -> dict:
     'f': ANOVA F of the voxel over the classes (labels, or the images themselves where they are
     repeated). 'correlation': root mean square over pixels (grey, at most 16 x 16) of the voxel's
     correlation with the pixel. 'ncsnr': the data set's own signal-to-noise of a single trial, noise
-    ceiling = ncsnr^2 / (ncsnr^2 + 1). A score that is undefined (a constant voxel) is never chosen;
-    ties go to the first voxel.
+    ceiling = ncsnr^2 / (ncsnr^2 + 1). A voxel whose score is 0 or undefined (a constant one)
+    is never among the k best; ties as in `core.select.top`.
 
     Returns:
       {'keep': bool [v], 'score': float32 [v]}.
@@ -36,20 +36,19 @@ def fit(cfg, brain: types.BrainData) -> dict:
         raise errors.ConfigError(
             f'preprocess.select has by={by!r}, k={k}', 'config', f'by: one of {sorted(known)}; k>=0'
         )
-    score = np.asarray(known[by](cfg, brain), np.float32)
-    usable = np.where(np.isfinite(score), score, -np.inf)
+    score = np.nan_to_num(np.asarray(known[by](cfg, brain), np.float32), posinf=np.inf)
     if k:
-        best = np.argsort(-usable, kind='stable')[:k]
         keep = np.zeros(len(score), bool)
-        keep[best] = np.isfinite(usable[best])
+        keep[scores.top(score, k)] = True
+        keep &= score > 0
     else:
-        keep = usable > cfg.get('threshold', DEFAULTS['threshold'])
+        keep = score > cfg.get('threshold', DEFAULTS['threshold'])
     if not keep.any():
         raise errors.DataInvalid(
-            f'no voxel has a {by} above {cfg.get("threshold", DEFAULTS["threshold"])}; the highest '
-            f'of {len(score)} is {usable.max():.3g}',
+            f'no voxel has a {by} above {0 if k else cfg.get("threshold", DEFAULTS["threshold"])}; '
+            f'the highest of {len(score)} is {score.max():.3g}',
             'preprocess.select',
-            'lower the threshold, or give k',
+            'lower the threshold, or choose by something else',
         )
     return {'keep': keep, 'score': score}
 
@@ -86,9 +85,7 @@ def _correlation(cfg, brain: types.BrainData) -> np.ndarray:
     small = [image.to_gray(image.resize(brain.images[block], size)) for block in blocks]
     pixels = np.concatenate(small).reshape(len(ids), -1)[inverse]  # [n t]
     found = np.asarray(scores.correlation(brain.train.voxels, pixels))  # [v t]
-    defined = np.isfinite(found)
-    total = np.square(np.where(defined, found, 0)).sum(1)
-    return np.sqrt(total / np.where(defined.any(1), defined.sum(1), np.nan))
+    return np.sqrt(np.square(found).mean(1))
 
 
 def _ncsnr(cfg, brain: types.BrainData) -> np.ndarray:

@@ -1,0 +1,82 @@
+import dataclasses
+
+import ml_collections
+import numpy as np
+import pytest
+
+from recon.core import errors
+from recon.data import prepare
+from recon.data.preprocess import normalise, repeats
+from tests.data import small
+
+
+def test_ops_run_in_the_order_of_the_config():
+    data = small.brain()
+    cfg = ml_collections.ConfigDict(
+        dict(
+            order=('rois', 'normalise', 'repeats'),
+            rois=dict(keep=('V1',)),
+            normalise=dict(by='run'),
+            repeats=dict(train='mean', test='mean'),
+        )
+    )
+    prepared, stats = prepare.run(cfg, data)
+    by_hand = data.keep(data.rois['V1'])
+    fitted = normalise.fit({'by': 'run'}, by_hand)
+    wanted = repeats.mean(normalise.apply({'by': 'run'}, fitted, by_hand.train, 'train'))
+    assert np.array_equal(prepared.train.voxels, wanted.voxels)
+    assert list(stats) == ['rois', 'normalise', 'repeats']
+    assert all(isinstance(a, np.ndarray) for op in stats.values() for a in op.values())
+    other = dict(cfg.to_dict(), order=('rois', 'repeats', 'normalise'), normalise={})
+    assert not np.array_equal(prepare.run(other, data)[0].train.voxels, wanted.voxels)
+
+
+def test_no_op_changes_nothing_and_constant_voxels_are_counted():
+    data = small.brain()
+    voxels = data.train.voxels.copy()
+    voxels[:, :3] = 1.5
+    data = dataclasses.replace(data, train=dataclasses.replace(data.train, voxels=voxels))
+    prepared, stats = prepare.run({}, data)
+    assert prepared.facts['constant_voxels'] == 3 and stats == {}
+    assert np.array_equal(prepared.train.voxels, voxels)
+    assert 'constant_voxels' not in data.facts
+
+
+def test_extra_tests_and_validation_are_treated_too():
+    data = small.brain()
+    data = dataclasses.replace(data, validation=data.test, extra_tests={'again': data.test})
+    prepared, _ = prepare.run({'order': ('normalise',)}, data)
+    for split in (prepared.validation, prepared.extra_tests['again']):
+        assert np.array_equal(split.voxels, prepared.test.voxels)
+
+
+@pytest.mark.parametrize('part', ['train', 'test'])
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_values_that_are_not_finite_are_counted_and_placed(part, value):
+    data = small.brain()
+    split = data.splits()[part]
+    voxels = split.voxels.copy()
+    voxels[3, 7] = voxels[5, 7] = value
+    data = data.with_splits(data.splits() | {part: dataclasses.replace(split, voxels=voxels)})
+    with pytest.raises(
+        errors.DataInvalid, match=f'2 voxel values of {part}.*2 rows and 1 voxels.*row 3, voxel 7'
+    ):
+        prepare.run({'order': ('normalise',)}, data)
+
+
+def test_unknown_repeated_and_special_ops_are_refused():
+    data = small.brain()
+    with pytest.raises(errors.ConfigError, match="preprocess.order is 'normalize'.*'normalise'"):
+        prepare.run({'order': ('normalize',)}, data)
+    with pytest.raises(errors.ConfigError, match='name each op once'):
+        prepare.run({'order': ('normalise', 'normalise')}, data)
+    with pytest.raises(errors.ConfigError, match="'audit', which runs by itself"):
+        prepare.run({'order': ('audit',)}, data)
+
+
+def test_no_rows_and_no_voxels_are_refused():
+    data = small.brain()
+    with pytest.raises(errors.DataInvalid, match='test has no rows'):
+        prepare.run({}, dataclasses.replace(data, test=data.test.rows([])))
+    with pytest.raises(errors.DataInvalid, match='train has no voxels'):
+        prepare.run({}, data.keep(np.zeros(30, bool)))
