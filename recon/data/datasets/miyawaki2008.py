@@ -1,6 +1,7 @@
 """Black and white 10 x 10 patterns, fMRI of one person's visual cortex (Miyawaki et al. 2008)."""
 
 import pathlib
+import shutil
 
 import nibabel
 import numpy as np
@@ -121,10 +122,14 @@ def download(folder) -> None:
     """
     from nilearn import datasets  # slow to import, and needed here alone
 
+    folder = pathlib.Path(folder)
+    made = not folder.exists()
     try:
         datasets.fetch_miyawaki2008(data_dir=str(folder), verbose=0)
     except (OSError, RuntimeError, ValueError) as error:
-        text = ' '.join(str(error).split())[:200]
+        if made:  # nilearn leaves an empty tree behind
+            shutil.rmtree(folder, ignore_errors=True)
+        text = ' '.join(str(error).split())[:120]
         raise errors.DataMissing(
             f'the download failed ({type(error).__name__}: {text})',
             folder,
