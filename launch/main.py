@@ -10,8 +10,6 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from absl import logging
-
 from launch import options
 
 USAGE = (
@@ -25,7 +23,7 @@ def main(argv: list[str]) -> int:
     if '--help' in argv or '-h' in argv:
         print(__doc__)
         return 0
-    logging.set_verbosity(logging.INFO)
+    options.speak()
     with options.exit_codes() as ended:
         arguments = options.parse(argv, USAGE)  # a typo should not wait for jax
         workdir = pathlib.Path(arguments.workdir or f'runs/{arguments.name}')

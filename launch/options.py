@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import errno
 import importlib.util
+import logging as python_logging
 import os
 import pathlib
 import shutil
@@ -13,7 +14,7 @@ import signal
 import sys
 
 import ml_collections
-from absl import flags
+from absl import flags, logging
 from ml_collections import config_flags
 
 from recon.core import errors, lookup, results, settings
@@ -143,14 +144,14 @@ def _override(cfg, key: str, text: str) -> None:
         )
     if isinstance(holder[last], tuple):
         text = repr(_sequence(text))
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_dict('config', cfg, flag_values=values)
+    values, words = flags.FlagValues(), ['main', f'--config.{key}={text}']
+    config_flags.DEFINE_config_dict('config', cfg, flag_values=values, sys_argv=words)
     try:
-        values(['main', f'--config.{key}={text}'])
+        values(words)
     except (flags.Error, ValueError, TypeError, KeyError, AttributeError) as error:
         kind = type(holder[last]).__name__
         raise errors.ConfigError(
-            f'{key} is {text!r}', 'command line', f'wanted a {kind} ({error})'
+            f'{key} is {text!r}', 'command line', f'wanted: {kind} ({error})'
         ) from None
 
 
@@ -187,6 +188,22 @@ def write_layout(cfg, workdir: pathlib.Path):
             truth.rename(workdir / 'layout_truth')
         unfinished.rename(path)
     return cfg
+
+
+def speak() -> None:
+    """Lets our own lines through to stderr, one a stage, and of libraries only warnings."""
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # absl warns of any line before that
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    handler = logging.get_absl_handler()
+    handler.setFormatter(python_logging.Formatter('%(message)s'))
+    handler.addFilter(
+        lambda record: (
+            record.levelno >= python_logging.WARNING
+            or pathlib.Path(record.pathname).is_relative_to(ROOT / 'recon')
+        )
+    )
 
 
 @dataclasses.dataclass

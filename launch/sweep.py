@@ -17,7 +17,6 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from absl import logging
 
 from launch import options
 from recon.core import errors, patterns, results
@@ -29,7 +28,7 @@ def main(argv: list[str]) -> int:
     if '--help' in argv or '-h' in argv:
         print(__doc__)
         return 0
-    logging.set_verbosity(logging.INFO)
+    options.speak()
     with options.exit_codes() as ended:
         only_print, argv = '--print' in argv, [word for word in argv if word != '--print']
         grids = {}
