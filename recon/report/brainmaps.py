@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recon.report import surface, words
+from recon.report import formats, surface
 
 RAMPS = {
     'warm': ('#fdf0c8', '#fbc56b', '#ee8240', '#c73a33', '#6a1038'),
@@ -92,7 +92,7 @@ class _Painter:
             'title': title,
             'views': self._views(colours, borders=bool(self.names)),
             'low': '0',
-            'high': words.number(high) + (f' {unit}' if unit else ''),
+            'high': formats.number(high) + (f' {unit}' if unit else ''),
             'gradient': f'linear-gradient(90deg, {", ".join(RAMPS[name])})',
             'legend': [],
             'note': 'The colours end at the 99th percentile of the voxels. ' + self._coverage(),
@@ -165,11 +165,11 @@ def _rgb(colour: str) -> tuple:
 
 
 def rois(maps: dict) -> dict:
-    """{name: bool [v]} of the ROIs in maps.npz that hold a voxel, in order of name."""
+    """{name: bool [v]} of the ROIs in maps.npz that hold a voxel, in the order of the file."""
     found = {
         k.removeprefix('roi_'): np.asarray(m, bool) for k, m in maps.items() if k[:4] == 'roi_'
     }
-    return {k: found[k] for k in sorted(found) if found[k].any()}
+    return {k: v for k, v in found.items() if v.any()}
 
 
 def areas(named: dict, n_voxels: int) -> tuple[np.ndarray, list[str]]:

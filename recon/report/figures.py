@@ -9,7 +9,7 @@ import math
 from markupsafe import Markup, escape
 
 from recon.core import errors
-from recon.report import words
+from recon.report import formats
 
 _SERIES = 6  # colours in templates/style.css: --series-0 to --series-5
 
@@ -45,64 +45,8 @@ def domain(values, floor: float | None = None, ceiling: float | None = None) -> 
     return start, end
 
 
-def track(entry: dict, axis: tuple, chance=None, kind: str = 'system', ruled=()) -> Markup:
-    """One row of a score chart: a dot for the mean, a bar for its interval, a hair for each unit.
-
-    Positions are percentages, so that the row stretches with the page and its marks do not.
-
-    Args:
-      entry: as in scores.json; 'mean', 'ci95', 'per_image' or 'per_unit' are used, each optional.
-      axis: (low, high).
-      chance: where to draw the dashed line, or None.
-      kind: class of the marks: 'system', 'baseline' or 'bar'.
-      ruled: values at which to draw a faint vertical rule.
-    """
-    place = _placer(axis, 100)
-    parts = [
-        f'<line class="rule" x1="{p}%" x2="{p}%" y1="0" y2="100%"/>' for p in map(place, ruled)
-    ]
-    units = [v for v in entry.get('per_image') or entry.get('per_unit') or [] if v is not None]
-    if 1 < len(units) <= 2000:
-        hairs = ''.join(f'M{place(v)} 5v14' for v in units)
-        parts.append(
-            '<svg viewBox="0 0 100 24" preserveAspectRatio="none" width="100%" height="24">'
-            f'<path class="hair" vector-effect="non-scaling-stroke" d="{hairs}"/></svg>'
-        )
-    if chance is not None:
-        parts.append(
-            f'<line class="chance" x1="{place(chance)}%" x2="{place(chance)}%" y1="0" y2="24"/>'
-        )
-    ci, mean = entry.get('ci95'), entry.get('mean')
-    if ci and None not in ci:
-        low, high = place(ci[0]), place(ci[1])
-        parts.append(f'<line class="span" x1="{low}%" x2="{high}%" y1="12" y2="12"/>')
-    if mean is not None and kind == 'bar':
-        zero = place(max(axis[0], 0))
-        parts.append(
-            f'<rect class="bar" x="{zero}%" width="{max(place(mean) - zero, 0):.2f}%" '
-            'y="6" height="12"/>'
-        )
-    elif mean is not None:
-        parts.append(f'<circle class="dot" cx="{place(mean)}%" cy="12" r="4.5"/>')
-    return Markup(
-        f'<svg class="track {kind}" height="24" aria-hidden="true">{"".join(parts)}</svg>'
-    )
-
-
-def axis_labels(axis: tuple, percent: bool = False, count: int = 3) -> Markup:
-    """The numbers under a column of tracks."""
-    place = _placer(axis, 100)
-    marks = ticks(*axis, count)
-    places = words.decimals(marks[1] - marks[0]) - 2 if len(marks) > 1 else 3
-    labels = ''.join(
-        f'<text x="{place(t)}%" y="11" text-anchor="middle">'
-        f'{f"{100 * t:.{max(0, places - 2)}f} %" if percent else f"{t:.{max(0, places)}f}"}</text>'
-        for t in marks
-    )
-    return Markup(f'<svg class="track axis" height="15" aria-hidden="true">{labels}</svg>')
-
-
-def _placer(axis: tuple, length: float):
+def placer(axis: tuple, length: float):
+    """A function from a value to its place on an axis (low, high) of `length`; the ends hold."""
     low, high = axis
 
     def place(value: float) -> float:
@@ -138,7 +82,7 @@ def curves(curve: dict, points: bool = False) -> Markup:
     if chosen is not None and (not frame.log or chosen > 0):
         parts.append(frame.marker(chosen))
     for k, row in enumerate(rows):
-        parts.append(frame.line(row, k % _SERIES, points))
+        parts.append(frame.line(row, _style(k), points))
     title = escape(curve.get('title', ''))
     return Markup(
         f'<svg class="chart" viewBox="0 0 440 270" role="img" aria-label="{title}">'
@@ -154,8 +98,13 @@ def scatter(curve: dict) -> Markup:
 def legend(curve: dict) -> list[dict]:
     """[{'name', 'class'}] of the series of a chart, empty where one unnamed series needs none."""
     series = curve.get('series', [])
-    named = [{'name': s.get('name', ''), 'class': f's{k % _SERIES}'} for k, s in enumerate(series)]
+    named = [{'name': s.get('name', ''), 'class': _style(k)} for k, s in enumerate(series)]
     return named if len(named) > 1 else []
+
+
+def _style(k: int) -> str:
+    """CSS classes of the k-th series: six colours, then the same dashed, then dotted."""
+    return f's{k % _SERIES} d{k // _SERIES % 3}'
 
 
 def _series(series: dict, log_x: bool) -> list[tuple]:
@@ -180,12 +129,12 @@ def _series(series: dict, log_x: bool) -> list[tuple]:
 class _Frame:
     """Axes of one chart: where a value lands, and the lines and labels around it."""
 
-    left, right, top, bottom = 58, 430, 12, 222
+    left, right, top, bottom = 66, 432, 12, 222
 
     def __init__(self, x_axis: tuple, y_axis: tuple, log: bool):
         self.x_axis, self.y_axis, self.log = x_axis, y_axis, log
-        self._x = _placer(x_axis, self.right - self.left)
-        self._y = _placer(y_axis, self.bottom - self.top)
+        self._x = placer(x_axis, self.right - self.left)
+        self._y = placer(y_axis, self.bottom - self.top)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         return round(self.left + self._x(x), 1), round(self.bottom - self._y(y), 1)
@@ -193,7 +142,7 @@ class _Frame:
     def grid(self, curve: dict) -> str:
         parts = []
         y_ticks = ticks(*self.y_axis, 4)
-        places = max(0, words.decimals(y_ticks[1] - y_ticks[0]) - 2) if len(y_ticks) > 1 else 3
+        places = max(0, formats.decimals(y_ticks[1] - y_ticks[0]) - 2) if len(y_ticks) > 1 else 3
         for value in y_ticks:
             y = self.at(self.x_axis[0], value)[1]
             parts.append(
@@ -219,7 +168,7 @@ class _Frame:
     def _x_ticks(self) -> list[tuple]:
         if not self.log:
             marks = ticks(*self.x_axis, 5)
-            places = max(0, words.decimals(marks[1] - marks[0]) - 2) if len(marks) > 1 else 2
+            places = max(0, formats.decimals(marks[1] - marks[0]) - 2) if len(marks) > 1 else 2
             return [(t, f'{t:,.{places}f}') for t in marks]
         first, last = math.ceil(self.x_axis[0]), math.floor(self.x_axis[1])
         powers = range(first, last + 1, max(1, math.ceil((last - first + 1) / 7)))
@@ -233,10 +182,10 @@ class _Frame:
         return (
             f'<line class="chosen" x1="{x}" x2="{x}" y1="{self.top}" y2="{self.bottom}"/>'
             f'<text class="chosen" x="{x + shift}" y="{self.bottom - 8}" text-anchor="{anchor}">'
-            f'chosen: {words.number(chosen)}</text>'
+            f'chosen: {_round(chosen)}</text>'
         )
 
-    def line(self, rows: list[tuple], colour: int, points: bool) -> str:
+    def line(self, rows: list[tuple], style: str, points: bool) -> str:
         parts, pen = [], []
         for x, y, low, high in rows:
             if math.isnan(x):
@@ -258,10 +207,16 @@ class _Frame:
         drawn = [p for p in pen if p is not None]
         if points or len(drawn) <= 40:
             parts += [f'<circle cx="{x}" cy="{y}" r="{3.5 if points else 2.6}"/>' for x, y in drawn]
-        return f'<g class="s{colour}">{"".join(parts)}</g>'
+        return f'<g class="{style}">{"".join(parts)}</g>'
 
 
 def _power(k: int) -> str:
-    if -3 <= k <= 3:
-        return f'{10.0**k:,.{max(0, -k)}f}'
     return '10' + ''.join('⁻⁰¹²³⁴⁵⁶⁷⁸⁹'['-0123456789'.index(c)] for c in str(k))
+
+
+def _round(value: float) -> str:
+    """A chosen penalty in the way that the axis writes it."""
+    power = math.log10(value) if value > 0 else 0.5
+    if abs(power - round(power)) < 1e-6 and abs(power) > 1:
+        return _power(round(power))
+    return f'{value:,.0f}' if value >= 1000 else formats.number(value)

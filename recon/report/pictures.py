@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from recon.core import errors, image
-from recon.report import words
+from recon.report import formats, words
 
 SHOWN = 60  # pictures in the gallery; more make a page that is slow to open
 _LOSSLESS_SIDE = 128  # larger ones are stored as JPEG, or a page outgrows what mail takes
@@ -78,7 +78,7 @@ def columns(arrays: dict, protocol: dict, binary: bool) -> list[tuple[str, np.nd
         threshold = protocol.get('threshold')
         threshold = 0.5 if threshold is None else threshold
         shown.append(
-            (f'above {words.number(threshold)}', (decoded >= threshold).astype(np.float32))
+            (f'above {formats.number(threshold)}', (decoded >= threshold).astype(np.float32))
         )
     first = sorted(stages, key=lambda name: (not name.startswith('binar'), name))
     shown += [(name.replace('_', ' '), stages[name]) for name in first]
@@ -153,7 +153,7 @@ def build(arrays: dict, scores: dict, names: list[str]) -> dict | None:
         return {
             'label': label,
             'id': str(ids[row]) if row < len(ids) else str(row),
-            'score': words.number(values[row], percent) if metric else None,
+            'score': formats.number(values[row], percent) if metric else None,
             'rank': place[row],
             'pictures': [picture(array[row], side) for _, array in shown],
         }

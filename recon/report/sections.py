@@ -5,7 +5,18 @@ import json
 import numpy as np
 
 from recon.core import errors
-from recon.report import brainmaps, cards, figures, pictures, story, tables, words
+from recon.report import (
+    answers,
+    banners,
+    brainmaps,
+    cards,
+    figures,
+    formats,
+    pictures,
+    story,
+    tables,
+    words,
+)
 
 
 def context(folder: dict, run_name: str) -> dict:
@@ -17,15 +28,16 @@ def context(folder: dict, run_name: str) -> dict:
     shown = pictures.build(folder['arrays'], held, names)
     extra = held.get('extra_tests') or {}
     return {
-        'title': story.title(config, shown is not None),
+        'title': story.title(config, held, shown is not None),
         'run_name': run_name,
+        'source': words.DATASETS.get(story.part(config, 'dataset').get('name'), ('', ''))[1],
         'result': story.result(main, held),
         'verdict': story.verdict(main, held),
-        'banners': story.banners(config, run, held),
+        'banners': banners.build(config, run, held),
         'seen': bool((held.get('audit') or {}).get('seen_test_images')),
         'facts': _facts(config, run, held),
         'pictures': shown,
-        'answers': _answers(folder['arrays']) if shown is None else None,
+        'answers': answers.build(folder['arrays']) if shown is None else None,
         'cards': cards.cards(held['scores'], names, baselines),
         'scores': tables.scores(held['scores'], names, baselines),
         'train': _further(config, held.get('scores_train')),
@@ -35,13 +47,13 @@ def context(folder: dict, run_name: str) -> dict:
             for key, heading in (('members', 'Member'), ('subjects', 'Subject'))
             if held.get(key)
         ],
-        'areas': _areas(held, names),
+        'areas': _areas(config, held, names),
         'brain': brain(folder['maps'], folder['decoder']),
         'decoder': _decoder(folder['decoder']),
         'log': _log(folder['log']),
         'alignment': _alignment(held),
-        'audit': [r for r in tables.flat(held.get('audit') or {}) if r[0][:10] != 'alignment.'],
-        'protocol': tables.flat(held.get('protocol') or {}),
+        'audit': _audit(held.get('audit') or {}),
+        'protocol': [(k.replace('_', ' '), v) for k, v in tables.flat(held.get('protocol') or {})],
         'machine': _machine(run),
         'config': json.dumps(config, indent=2, sort_keys=True),
         'quote': story.quote(run_name, main, held, run),
@@ -52,8 +64,7 @@ def context(folder: dict, run_name: str) -> dict:
 def _facts(config: dict, run: dict, held: dict) -> list[tuple[str, str]]:
     """The short list under the headline: what a reader needs to place the result."""
     protocol, audit = held.get('protocol') or {}, held.get('audit') or {}
-    decoder = config.get('decoder') if isinstance(config.get('decoder'), dict) else {}
-    data = config.get('dataset') if isinstance(config.get('dataset'), dict) else {}
+    decoder, data = story.part(config, 'decoder'), story.part(config, 'dataset')
     train = protocol.get('train_images', audit.get('train_images'))
     test = protocol.get('test_images', audit.get('test_images', held.get('n')))
     rows = [
@@ -62,59 +73,24 @@ def _facts(config: dict, run: dict, held: dict) -> list[tuple[str, str]]:
         ('training images', train),
         ('test images', test),
         ('voxels', protocol.get('voxels')),
-        ('took', words.duration(run['wall_s']) if run.get('wall_s') else None),
+        ('took', formats.duration(run['wall_s']) if run.get('wall_s') else None),
     ]
     return [(k, f'{v:,}' if isinstance(v, int) else str(v)) for k, v in rows if v is not None]
 
 
-def _areas(held: dict, names: list[str]) -> dict | None:
+def _areas(config: dict, held: dict, names: list[str]) -> dict | None:
     if not held.get('areas'):
         return None
-    table = tables.areas(held['areas'], held['scores'], names)
-    return {'table': table, 'chart': cards.areas(held['areas'], held['scores'], names[0])}
+    listed = [a for a in config.get('areas') or [] if a in held['areas']]
+    order = listed + sorted(set(held['areas']) - set(listed))
+    found = {area: held['areas'][area] for area in order}
+    table = tables.areas(found, held['scores'], names)
+    return {'table': table, 'chart': cards.areas(found, held['scores'], names[0])}
 
 
 def _further(config: dict, entries: dict | None) -> dict | None:
     """A table of scores without baselines: training images, extra tests."""
     return tables.scores(entries, story.ordered(config, entries), {}) if entries else None
-
-
-def _answers(arrays: dict) -> dict | None:
-    """predictions.npz as a table of the first rows, and the confusion matrix as a picture."""
-    if 'pred' not in arrays:
-        return None
-    pred, truth = arrays['pred'], arrays.get('truth')
-    ids = arrays.get('image_id', np.arange(len(pred)))
-    columns = [tables.column('Image'), tables.column('Decoded'), tables.column('True')]
-    rows, limit = [], pictures.SHOWN
-    for k in range(min(len(pred), limit)):
-        right = truth is not None and pred[k].ndim == 0 and pred[k] == truth[k]
-        said = tables.cell(_brief(pred[k]), kind='strong' if right else '')
-        true = tables.cell('–' if truth is None else _brief(truth[k]))
-        rows.append([tables.cell(ids[k], head=True), said, true])
-    answers = {'columns': columns, 'rows': rows, 'n': len(pred), 'shown': len(rows)}
-    return answers | {'confusion': _confusion(arrays)}
-
-
-def _brief(value) -> str:
-    value = np.asarray(value)
-    if value.ndim == 0:
-        return words.number(float(value)) if value.dtype.kind == 'f' else str(value)
-    start = ', '.join(_brief(v) for v in value.ravel()[:4])
-    return start + (f', ... ({value.size} values)' if value.size > 4 else '')
-
-
-def _confusion(arrays: dict) -> dict | None:
-    counts = arrays.get('confusion')
-    if counts is None or counts.ndim != 2 or not len(counts):
-        return None
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    colour = brainmaps.ramp(share.ravel(), 0, 1, 'cool')[:, :3].reshape(*counts.shape, 3)
-    return {
-        'uri': pictures.png((255 * colour).round().astype(np.uint8)),
-        'categories': [str(c) for c in arrays.get('categories', np.arange(len(counts)))],
-        'right': words.number(float(np.trace(counts) / max(counts.sum(), 1)), True),
-    }
 
 
 def brain(maps: dict, told: dict) -> dict | None:
@@ -178,9 +154,9 @@ def _log(lines: list[dict]) -> dict | None:
     rows = [
         {
             'label': what,
-            'value': words.duration(seconds),
+            'value': formats.duration(seconds),
             'ci': '',
-            'track': figures.track({'mean': seconds}, (0, top), None, 'bar'),
+            'track': cards.track({'mean': seconds}, (0, top), None, 'bar'),
             'class': 'bar',
         }
         for what, seconds in took
@@ -189,15 +165,35 @@ def _log(lines: list[dict]) -> dict | None:
 
 
 def _alignment(held: dict) -> dict | None:
-    rows = story.alignment(held.get('audit') or {})
-    return cards.alignment(rows) if rows else None
+    audit = held.get('audit') or {}
+    rows, note = banners.alignment(audit), audit.get('alignment_note') or ''
+    if not rows and not note:
+        return None
+    return {'chart': cards.alignment(rows) if rows else None, 'note': note}
+
+
+def _audit(audit: dict) -> list[tuple[str, str]]:
+    """The audit in plain words; the alignment check has a chart of its own."""
+    said = {
+        'train_images': 'training images',
+        'test_images': 'test images',
+        'seen_test_images': 'test images seen in training',
+        'near_duplicates': 'near duplicates of training images',
+        'train_only_statistics': 'statistics from training rows alone (measured)',
+    }
+    rows = [(said[key], audit[key]) for key in said if audit.get(key) is not None]
+    rest = {
+        k: v for k, v in audit.items() if k not in said and k[:9] != 'alignment' and k != 'label'
+    }
+    named = {k.replace('_', ' '): v for k, v in rest.items() if v not in (None, {}, [])}
+    return tables.flat(dict(rows) | named)
 
 
 def _machine(run: dict) -> list[tuple[str, str]]:
     """run.json: status, commit, versions, device, time, memory."""
     own = {k: v for k, v in run.items() if k not in ('audit', 'protocol', 'outputs', 'schema')}
-    own['wall_s'] = words.duration(run.get('wall_s'))
-    own['peak_rss_mb'] = words.memory(run.get('peak_rss_mb'))
+    own['wall_s'] = formats.duration(run.get('wall_s'))
+    own['peak_rss_mb'] = formats.memory(run.get('peak_rss_mb'))
     # The page is written as the last thing of a run, whose status is then still 'running'.
     own['status'] = 'done' if run.get('status') == 'running' else run.get('status')
     labels = {'wall_s': 'wall time', 'peak_rss_mb': 'peak memory'}
@@ -213,8 +209,7 @@ def _glossary(config: dict, names: list[str], held: dict) -> list[tuple[str, str
     used |= {'baseline'} if held.get('baselines') else set()
     used |= {'training'} if held.get('scores_train') else set()
     used |= {'importance', 'ceiling'}
-    data = config.get('dataset') if isinstance(config.get('dataset'), dict) else {}
-    used |= {'simulated'} if data.get('name') == 'simulated' else set()
+    used |= {'simulated'} if story.simulated(config, held) else set()
     return [(key, *text) for key, text in words.GLOSSARY.items() if key in used]
 
 

@@ -1,8 +1,6 @@
 """What the page says in sentences. Every sentence follows from the numbers, none is fixed."""
 
-import statistics
-
-from recon.report import words
+from recon.report import formats, words
 
 # Answers without a brain, or with a broken one. nearest_training is not among them: it starts from
 # the decoded picture, so that a good decoder makes it good.
@@ -26,19 +24,38 @@ def ordered(config: dict, scores: dict) -> list[str]:
     return listed + sorted(set(scores) - set(listed))
 
 
-def title(config: dict, has_images: bool) -> str:
-    """Whose brain, and decoded with what."""
-    data = _part(config, 'dataset')
-    name = data.get('name', 'unknown data')
-    subject = data.get('subject')
-    who = words.DATASETS.get(name, name)
-    who = who if subject in (None, '') else f'{who}, subject {subject}'
-    decoder = _part(config, 'decoder').get('name', 'unknown decoder')
-    what = 'Pictures' if has_images else 'Answers'
-    return f'{what} decoded from {who}, with {words.DECODERS.get(decoder, decoder)}'
+def title(config: dict, scores: dict, has_images: bool) -> str:
+    """What was seen, whose brain, and decoded with what."""
+    name = part(config, 'dataset').get('name', 'unknown data')
+    seen_things = words.DATASETS.get(name, (f'{name}: {"pictures" if has_images else "answers"}',))[
+        0
+    ]
+    source = 'fMRI' if not simulated(config, scores) else 'a simulated brain'
+    subject = part(config, 'dataset').get('subject', _data(scores).get('subject'))
+    whose = '' if subject in (None, '') or source != 'fMRI' else f' of subject {subject}'
+    return f'{seen_things}, decoded from {source}{whose} with {method(config)}'
 
 
-def _part(config: dict, key: str) -> dict:
+def method(config: dict) -> str:
+    """The decoder in plain words; local decoders of a combination after it."""
+    decoder = part(config, 'decoder')
+    name, base = decoder.get('name', 'an unknown decoder'), part(decoder, 'base').get('name')
+    text = words.DECODERS.get(name, name)
+    return text if not base else f'{text}, each by {words.DECODERS.get(base, base)}'
+
+
+def simulated(config: dict, scores: dict) -> bool:
+    """Whether a program drew the responses: its data set, or its file layout."""
+    by_name = part(config, 'dataset').get('name') == 'simulated'
+    return by_name or bool(config.get('layout')) or bool(_data(scores).get('simulated'))
+
+
+def _data(scores: dict) -> dict:
+    return part(scores.get('protocol') or {}, 'data')
+
+
+def part(config: dict, key: str) -> dict:
+    """A block of the config, {} where it is not one."""
     value = config.get(key)
     return value if isinstance(value, dict) else {}
 
@@ -48,30 +65,38 @@ def result(name: str, scores: dict) -> str:
     entry, known = scores['scores'][name], words.metric(name)
     label = known['label'][0].upper() + known['label'][1:]
     if entry.get('mean') is None:
-        return f'{label} is undefined on all {_count(entry.get("n"), entry)}.'
+        return f'{label} is undefined on all {_count(entry, scores)}.'
     beside = []
     if entry.get('ci95'):
-        beside.append(f'95 % interval {words.interval(entry, known["percent"])}')
+        beside.append(f'95 % interval {formats.interval(entry, known["percent"])}')
     if entry.get('chance') is not None:
-        beside.append(f'chance {words.number(entry["chance"], known["percent"])}')
+        beside.append(f'chance {formats.number(entry["chance"], known["percent"])}')
     mean_image = scores.get('baselines', {}).get('mean_image', {}).get(name)
     if mean_image and mean_image.get('mean') is not None:
-        beside.append(f'mean training image {words.number(mean_image["mean"], known["percent"])}')
+        beside.append(f'mean training image {formats.number(mean_image["mean"], known["percent"])}')
     aside = f' ({"; ".join(beside)})' if beside else ''
-    value = words.number(entry['mean'], known['percent'])
-    return f'{label} {value}{aside} on {_count(scores.get("n"), None)} {seen(scores)}.'
+    value = formats.number(entry['mean'], known['percent'])
+    return f'{label} {value}{aside} on {_count(entry, scores)} {seen(scores)}.'
 
 
-def _count(n, entry: dict | None) -> str:
-    unit = (entry or {}).get('unit') or 'image'
-    noun = {'image': 'test image', 'category': 'category'}.get(unit, unit)
-    plural = {'category': 'categories'}.get(noun, noun + 's')
-    return f'{n if n is not None else "an unknown number of"} {noun if n == 1 else plural}'
+def _count(entry: dict, scores: dict) -> str:
+    """'10 test images', or '240 test rows of 20 images', by the unit of the score."""
+    if entry.get('unit') == 'row':
+        images = (scores.get('protocol') or {}).get('test_images')
+        return _plural(entry.get('n'), 'test row') + (
+            f' of {_plural(images, "image")}' if images else ''
+        )
+    return _plural(scores.get('n'), 'test image')
+
+
+def _plural(n, noun: str) -> str:
+    return f'{n:,} {noun}{"" if n == 1 else "s"}' if isinstance(n, int) else f'the {noun}s'
 
 
 def seen(scores: dict) -> str:
     """'that the decoder never saw', or what the audit says instead."""
-    audit, n = scores.get('audit') or {}, scores.get('n')
+    audit = scores.get('audit') or {}
+    n = audit.get('test_images', scores.get('n'))
     count = audit.get('seen_test_images')
     if count is None:
         return '(no audit says whether the decoder had seen them)'
@@ -123,7 +148,7 @@ def _against_chance(entry: dict, ci, lower: bool) -> str:
 
 
 def _against(best: str, base: dict, entry: dict, ci, lower: bool, percent: bool) -> str:
-    name, value = words.baseline(best), words.number(base['mean'], percent)
+    name, value = words.baseline(best), formats.number(base['mean'], percent)
     return {
         1: f'It is also clear of every answer that ignores the brain; the nearest is the baseline '
         f'"{name}" at {value}.',
@@ -134,93 +159,15 @@ def _against(best: str, base: dict, entry: dict, ci, lower: bool, percent: bool)
 
 
 def _wins(entry: dict, base: dict, lower: bool) -> str | None:
-    ours, theirs = entry.get('per_image') or [], base.get('per_image') or []
+    ours, theirs = (e.get('per_image') or e.get('per_unit') or [] for e in (entry, base))
     if len(ours) != len(theirs):
         return None
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
     if not pairs:
         return None
     wins = sum(a < b if lower else a > b for a, b in pairs)
-    return f'{wins} of {len(pairs)} test images'
-
-
-def banners(config: dict, run: dict, scores: dict) -> list[dict]:
-    """What must be read before the scores: [{'kind': 'bad' | 'note', 'title', 'text'}]."""
-    audit = scores.get('audit') or run.get('audit') or {}
-    out = []
-    if run.get('status') in ('failed', 'stopped'):
-        text = run.get('error') or 'What was finished before is shown.'
-        out.append({'kind': 'bad', 'title': f'This run {run["status"]}', 'text': text})
-    count = audit.get('seen_test_images')
-    if count:
-        text = (
-            f'{count} of {scores.get("n", "?")} test images were also among the training images, '
-            'by name or by content. The scores measure memory as well as reading.'
-        )
-        out.append({'kind': 'bad', 'title': 'Seen images', 'text': text})
-    if audit.get('train_only_statistics') is False:
-        text = 'Multiplying the test rows changed what was fitted: test rows leak into training.'
-        out.append(
-            {'kind': 'bad', 'title': 'Statistics not from training rows alone', 'text': text}
-        )
-    warning = alignment_warning(audit)
-    if warning:
-        out.append({'kind': 'bad', 'title': 'Rows and pictures may be misaligned', 'text': warning})
-    near = audit.get('near_duplicates')
-    if near:
-        text = f'{_many(near)} of test images nearly equal a training image.'
-        out.append({'kind': 'note', 'title': 'Near duplicates', 'text': text})
-    if 'simulated' in (
-        _part(config, 'dataset').get('name'),
-        scores.get('protocol', {}).get('data'),
-    ):
-        text = 'No person was scanned: a program drew these responses, and their noise.'
-        out.append({'kind': 'note', 'title': 'Simulated brain', 'text': text})
-    return out
-
-
-def _many(value) -> str:
-    return f'{len(value) if isinstance(value, list | tuple | dict) else value} cases'
-
-
-def alignment(audit: dict) -> list[dict]:
-    """[{'shift': int or text, 'mean', 'ci95', 'here': bool}] in order of shift, from the audit."""
-    rows = []
-    for shift, value in (audit.get('alignment') or {}).items():
-        if isinstance(value, dict) and 'mean' in value:
-            entry = {'mean': value['mean'], 'ci95': value.get('ci95')}
-        elif value is None or isinstance(value, int | float) and not isinstance(value, bool):
-            entry = {'mean': value, 'ci95': None}
-        else:
-            continue
-        try:
-            rows.append(entry | {'shift': int(shift), 'here': int(shift) == 0})
-        except ValueError:
-            continue
-    return sorted(rows, key=lambda row: row['shift'])
-
-
-def alignment_warning(audit: dict) -> str | None:
-    """The audit's own warning, or ours where a shift beats no shift by more than its interval."""
-    holder = audit.get('alignment') if isinstance(audit.get('alignment'), dict) else {}
-    for said in (audit.get('alignment_warning'), holder.get('warning')):
-        if said:
-            return said if isinstance(said, str) else 'The audit found a better shift of the rows.'
-    rows = [row for row in alignment(audit) if row['mean'] is not None]
-    here = next((row for row in rows if row['here']), None)
-    if here is None:
-        return None
-    best = max(rows, key=lambda row: row['mean'])
-    if best['here'] or best['mean'] <= here['mean']:
-        return None
-    sure = (best['ci95'] or [best['mean']])[0] > (here['ci95'] or [here['mean']])[-1]
-    if not sure:
-        return None
-    return (
-        f'Decoding is better ({words.number(best["mean"])}) with the rows shifted by '
-        f'{best["shift"]:+d} than as they are ({words.number(here["mean"])}). '
-        'Check the stimulus ids.'
-    )
+    noun = 'test images' if entry.get('unit') == 'image' else f'{entry.get("unit")}s'
+    return f'{wins} of {len(pairs)} {noun}'
 
 
 def quote(run_name: str, name: str, scores: dict, run: dict) -> str:
@@ -228,22 +175,11 @@ def quote(run_name: str, name: str, scores: dict, run: dict) -> str:
     entry, percent = scores['scores'][name], words.metric(name)['percent']
     parts = [
         run_name,
-        f'{name} {words.number(entry.get("mean"), percent)}',
-        f'95 % interval {words.interval(entry, percent)}',
-        f'n = {scores.get("n", "unknown")} test images',
+        f'{name} {formats.number(entry.get("mean"), percent)}',
+        f'95 % interval {formats.interval(entry, percent)}',
+        _count(entry, scores),
         f'commit {str(run.get("commit") or "unknown")[:12]}',
         f'seed {run.get("seed", "unknown")}',
     ]
     seen_images = (scores.get('audit') or {}).get('seen_test_images')
     return ', '.join(parts + (['seen images'] if seen_images else []))
-
-
-def spread(values: list) -> str:
-    """Lowest, median and highest of the defined values, in text."""
-    known = [v for v in values if v is not None]
-    if not known:
-        return 'undefined'
-    return ', '.join(
-        f'{label} {words.number(f(known))}'
-        for label, f in (('lowest', min), ('median', statistics.median), ('highest', max))
-    )

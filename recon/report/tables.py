@@ -4,12 +4,12 @@ A table is {'columns': [{'text', 'sub', 'number': bool}], 'rows': [[cell]]}, a c
 'sub', 'class', 'head'}: all text, escaped by the template.
 """
 
-from recon.report import words
+from recon.report import formats, words
 
 
-def cell(text, sub: str = '', kind: str = '', head: bool = False) -> dict:
-    """One cell: its text, a small second line, a CSS class, whether it heads its row."""
-    return {'text': str(text), 'sub': sub, 'class': kind, 'head': head}
+def cell(text, sub: str = '', kind: str = '', head: bool = False, href: str = '') -> dict:
+    """One cell: its text, a small second line, a CSS class, whether it heads its row, a link."""
+    return {'text': str(text), 'sub': sub, 'class': kind, 'head': head, 'href': href}
 
 
 def column(text: str, sub: str = '', number: bool = False) -> dict:
@@ -23,8 +23,8 @@ def scored(entry: dict | None, percent: bool) -> dict:
         return cell('–', kind='muted')
     if entry.get('mean') is None:
         return cell('undefined', kind='muted')
-    ci = words.interval(entry, percent)
-    return cell(words.number(entry['mean'], percent), '' if ci == 'none' else ci)
+    ci = formats.interval(entry, percent)
+    return cell(formats.number(entry['mean'], percent), '' if ci == 'none' else ci)
 
 
 def scores(entries: dict, names: list[str], baselines: dict) -> dict:
@@ -36,18 +36,20 @@ def scores(entries: dict, names: list[str], baselines: dict) -> dict:
       baselines: {name: {metric: entry}}.
     """
     shown = baseline_order(baselines)
-    columns = [column('Score'), column('Result', '95 % interval', True), column('Chance', '', True)]
-    columns += [column('p', '', True)]
+    columns = [
+        column('Score'),
+        column('Result', '95 % interval', True),
+        column('Chance', 'p', True),
+    ]
     columns += [column(words.baseline(b).capitalize(), '', True) for b in shown]
-    columns += [column('n', 'undefined, ties', True)]
+    columns += [column('n', '', True)]
     rows = []
     for name in names:
         entry, percent = entries[name], words.metric(name)['percent']
         row = [
-            cell(words.metric(name)['label'], f'{name} {arrow(entry)}', 'wide', head=True),
+            cell(words.metric(name)['label'], f'{name} {arrow(entry)[:1]}', 'wide', head=True),
             scored(entry, percent) | {'class': 'strong'},
-            cell(or_dash(entry.get('chance'), percent)),
-            cell(words.p_value(entry.get('p'))),
+            cell(or_dash(entry.get('chance'), percent), formats.p_text(entry.get('p'))),
         ]
         row += [scored(baselines[b].get(name), percent) for b in shown]
         rows.append(row + [cell(entry.get('n', '–'), oddities(entry))])
@@ -83,7 +85,8 @@ def plain(told: dict) -> dict:
     rows = [
         [
             cell(
-                words.number(v) if isinstance(v, float) else ('–' if v is None else v), head=k == 0
+                formats.number(v) if isinstance(v, float) else ('–' if v is None else v),
+                head=k == 0,
             )
             for k, v in enumerate(row)
         ]
@@ -116,6 +119,8 @@ def _text(value) -> str:
         return 'not given'
     if isinstance(value, bool):
         return 'yes' if value else 'no'
+    if isinstance(value, int):
+        return f'{value:,}' if abs(value) >= 10_000 else str(value)
     if isinstance(value, float):
         return f'{value:g}'
     return str(value)
@@ -125,8 +130,8 @@ def comparison(rows: list[dict], metric_names: list[str]) -> dict:
     """Several runs side by side: what was measured, and beside it what others published.
 
     Args:
-      rows: [{'name', 'scores': {metric: entry}, 'published': {metric: text} or absent, 'data':
-        text or absent}], one a run.
+      rows: one a run, [{'name', 'scores': {metric: entry}, and, each optional, 'published':
+        {metric: text}, 'data': text, 'n': int, 'workdir': folder of its report}].
       metric_names: the metrics, in order.
 
     Returns:
@@ -141,7 +146,9 @@ def comparison(rows: list[dict], metric_names: list[str]) -> dict:
         columns += [column('published', 'on its own data', True)] if name in published else []
     out = []
     for row in rows:
-        cells = [cell(row['name'], head=True)]
+        href = f'{row["workdir"]}/report.html' if row.get('workdir') else ''
+        sub = f'n = {row["n"]}' if row.get('n') else ''
+        cells = [cell(row['name'], sub, head=True, href=href)]
         cells += [cell(row.get('data') or '–', kind='wide')] if with_data else []
         for name in metric_names:
             value = (row.get('scores') or {}).get(name)
@@ -167,7 +174,7 @@ def arrow(entry: dict) -> str:
 
 def or_dash(value, percent: bool) -> str:
     """A number, or a dash for None."""
-    return '–' if value is None else words.number(value, percent)
+    return '–' if value is None else formats.number(value, percent)
 
 
 def oddities(entry: dict) -> str:
@@ -177,9 +184,11 @@ def oddities(entry: dict) -> str:
         parts.append(f'{entry["n_undefined"]} undefined')
     ties = entry.get('ties', entry.get('n_ties'))
     if ties:
-        parts.append(f'{words.number(ties) if isinstance(ties, float) else ties} ties')
+        parts.append(f'{formats.number(ties) if isinstance(ties, float) else ties} ties')
     if entry.get('candidates'):
         parts.append(f'{entry["candidates"]} candidates')
+    if entry.get('undefined_as_failure'):
+        parts.append(f'{entry["undefined_as_failure"]} undefined comparisons failed')
     unit = entry.get('unit')
     if unit not in (None, 'image'):
         parts.append(f'per {unit}')

@@ -191,6 +191,13 @@ SCALES = {
 }
 
 
+DECODERS = {
+    'digits': {'name': 'ridge', 'penalties': PENALTIES},
+    'scenes': {'name': 'ridge', 'penalties': PENALTIES},
+    'patterns': {'name': 'miyawaki', 'base': {'name': 'omp'}, 'scales': [[1, 1], [1, 2]]},
+}
+
+
 def write(folder, kind='digits', *, maps=None, **changes):
     """Writes one run folder.
 
@@ -230,11 +237,18 @@ def write(folder, kind='digits', *, maps=None, **changes):
         'test_images': n,
         'seen_test_images': 0,
         'near_duplicates': 0,
-        'alignment': {'-1': 0.21, '0': 0.74, '1': 0.18},
+        'near_duplicate_rule': 'not seen, but the 16 x 16 thumbnail correlates above 0.99',
+        'seen_extra_tests': {},
+        'label': None,
         'train_only_statistics': True,
+        'alignment': {'-1': 0.21, '0': 0.74, '1': 0.18},
+        'alignment_ci95': {'-1': [0.12, 0.3], '0': [0.66, 0.81], '1': [0.1, 0.27]},
+        'alignment_difference': {'-1': [-0.53, -0.6, -0.4], '1': [-0.56, -0.7, -0.4]},
+        'alignment_warning': None,
+        'alignment_note': '80 blocks of 90 of 90 rows, 600 of 3092 voxels, seed 0',
     }
     protocol = {
-        'data': {'source': 'van Gerven 2010', 'subject': 'S1', 'split': 'first 90 train'},
+        'data': {'source': 'digits69', 'subject': 1, 'split': 'first 90 train'},
         'train_rows': 90, 'train_images': 90, 'test_rows': n, 'test_images': n, 'voxels': 3092,
         'preprocess': ['normalise'], 'channels': 1, 'threshold': 0.5, 'bootstrap_draws': 10000,
         'permutations': 1000,
@@ -250,9 +264,10 @@ def write(folder, kind='digits', *, maps=None, **changes):
     names_of = {'digits': 'digits69', 'scenes': 'simulated', 'patterns': 'miyawaki2008'}
     config = {
         'seed': 0,
-        'dataset': {'name': names_of[kind], 'subject': 'S1', 'path': '../shared/data'},
-        'decoder': {'name': 'miyawaki' if kind == 'patterns' else 'ridge', 'penalties': PENALTIES},
+        'dataset': {'name': names_of[kind], 'path': '../shared/data'},
+        'decoder': DECODERS[kind],
         'metrics': names,
+        'areas': ['V1', 'V2', 'V3', 'V4', 'LO', 'PPA'],
     }
     run = {
         'schema': 1, 'status': 'done', 'error': None, 'outputs': [], 'commit': '6a3951ab12cd34ef',
@@ -303,6 +318,62 @@ def area_scores(kind='scenes'):
     return out
 
 
+def write_predictions(folder):
+    """A run without pictures: categories named from brain activity."""
+    rng = np.random.default_rng(2)
+    folder = write(folder, 'digits')
+    (folder / 'reconstructions.npz').unlink()
+    names = np.array(['face', 'body', 'place', 'word', 'food'])
+    truth = rng.integers(0, 5, 40)
+    pred = np.where(rng.random(40) < 0.6, truth, rng.integers(0, 5, 40))
+    confusion = np.zeros((5, 5), np.int64)
+    np.add.at(confusion, (truth, pred), 1)
+    arrays = {'image_id': np.arange(40), 'pred': names[pred], 'truth': names[truth]}
+    arrays |= {'categories': names, 'confusion': confusion}
+    results.write_npz(folder / 'predictions.npz', arrays)
+    right = (pred == truth).astype(float)
+    scores = {'category_accuracy': entry(right, 'higher', 0.25)}
+    guess = {'mean_image': {'category_accuracy': entry(truth == 0, 'higher', 0.25)}}
+    held = {'schema': 1, 'n': 40, 'protocol': {}, 'audit': {}, 'scores': scores, 'baselines': guess}
+    _write(folder / 'scores.json', results.to_json(held))
+    return folder
+
+
+def sweep():
+    """What launch/sweep.py puts into table.json."""
+    rng = np.random.default_rng(0)
+    rows, series = [], []
+    for k, name in enumerate(
+        ('omp_1x1', 'omp_1x1-1x2-2x1-2x2', 'linear', 'bayes_ridge', 'omp_V1+V2')
+    ):
+        values = np.clip(rng.normal(0.7 + 0.03 * k, 0.1, 200), 0, 1)
+        scores = {m: entry(values - 0.02 * j, 'higher', 0.55) for j, m in enumerate(BINARY)}
+        published = {'binary_accuracy': f'{75 + k}.1 %'} if k < 4 else {}
+        rows.append({'name': name, 'scores': scores, 'published': published,
+                     'data': 'simulated, Miyawaki layout', 'n': 200, 'workdir': name})  # fmt: skip
+        x = list(range(20, 100, 10))
+        series.append({'name': name, 'x': x, 'y': [0.95 - 0.003 * t - 0.01 * k for t in x]})
+    figure = {
+        'title': 'Accuracy against the complexity of the pattern',
+        'x_label': 'neighbour transitions in the true pattern',
+        'y_label': 'binary accuracy',
+        'log_x': False,
+        'series': series,
+        'chosen': None,
+    }
+    return {
+        'schema': 1,
+        'title': 'Miyawaki 2008: scales and local decoders',
+        'metric_names': list(BINARY),
+        'rows': rows,
+        'notes': ['Published: the course report on the recorded data. Measured: the data named.'],
+        'figures': [figure],
+    }
+
+
+BINARY = ('binary_accuracy', 'binary_precision', 'binary_recall', 'binary_f1', 'pixcorr')
+
+
 if __name__ == '__main__':
     from recon.report import html
 
@@ -318,6 +389,14 @@ if __name__ == '__main__':
         'patterns',
         maps=brain_maps(np.random.default_rng(1), vertices=False),
     )
-    for made in sorted(top.iterdir()):
-        if made.is_dir():
-            html.write(made)
+    write(
+        top / 'everything_wrong',
+        'digits',
+        audit={'seen_test_images': 3, 'test_images': 10, 'near_duplicates': 2, 'alignment_warning':
+               'rows decode the image of the block after them better than their own.'},
+        config={'layout': 'digits69'},
+    )  # fmt: skip
+    write_predictions(top / 'labels')
+    html.write_sweep(top / 'sweep', sweep())
+    for made in sorted(p.parent for p in top.glob('*/scores.json')):
+        html.write(made)
