@@ -132,7 +132,7 @@ def run(experiment: Experiment, fitted: dict, test, images, score, step) -> dict
       fitted: its parameters, {target: params}.
       test: the rows that were scored.
       images: [n h w 3], their reconstructions.
-      score: (images, truth, split) -> {metric: entry}.
+      score: (images, truth, split, image_id) -> {metric: entry}.
       step: called with each control's name when it is done.
 
     Returns:
@@ -142,14 +142,14 @@ def run(experiment: Experiment, fitted: dict, test, images, score, step) -> dict
     scores = {'baselines': {}, 'curves': []}
     for name in cfg.baselines:
         control = baseline(name, experiment, fitted, test, images)
-        scores['baselines'][name] = score(control, truth, 'test')
+        scores['baselines'][name] = score(control, truth, 'test', test.image_id)
         step(name)
     if cfg.areas:
         scores['areas'] = {}
     for area in cfg.areas:
         mask = area_mask(area, experiment.brain.rois)
         decoded = refit(experiment, test.voxels[:, mask], voxels=mask)
-        entries = score(decoded['images'], truth, 'test')
+        entries = score(decoded['images'], truth, 'test', test.image_id)
         scores['areas'][area] = {'n_voxels': int(mask.sum()), 'scores': entries}
         step(f'area {area}')
     if cfg.learning_curve:
@@ -157,14 +157,16 @@ def run(experiment: Experiment, fitted: dict, test, images, score, step) -> dict
     if cfg.score_train:
         seen = rows_to_score(cfg, experiment.brain.train)
         decoded = experiment.decode(fitted, seen.voxels)
-        scores['scores_train'] = score(decoded['images'], experiment.truth(seen), 'train')
+        scores['scores_train'] = score(
+            decoded['images'], experiment.truth(seen), 'train', seen.image_id
+        )
     extra = experiment.brain.extra_tests
     if extra:
         scores['extra_tests'] = {}
     for name, split in extra.items():
         split = rows_to_score(cfg, split)
         decoded = experiment.decode(fitted, split.voxels)
-        entries = score(decoded['images'], experiment.truth(split), name)
+        entries = score(decoded['images'], experiment.truth(split), name, split.image_id)
         scores['extra_tests'][name] = entries
     return scores
 
@@ -199,7 +201,7 @@ def learning_curve(experiment: Experiment, test, truth, score, step) -> dict:
         rows = np.sort(order[: max(2, round(fraction * n))])
         decoded = refit(experiment, test.voxels, rows=rows)
         xs.append(len(rows))
-        ys.append(score(decoded['images'], truth, 'test')[cfg.metrics[0]]['mean'])
+        ys.append(score(decoded['images'], truth, 'test', test.image_id)[cfg.metrics[0]]['mean'])
         step(f'{fraction:.0%} of the rows')
     return {
         'title': 'Learning curve',

@@ -30,6 +30,8 @@ DEFAULTS = dict(
     layout='',  # simulated files in this data set's layout, written by launch (`:smoke`)
 )
 
+AMONG = ('two_way', 'nway', 'brain_to_image', 'image_to_brain')  # each row against all others
+
 
 def run(cfg, workdir) -> pathlib.Path:
     """Runs the experiment `cfg` and leaves DIR as RUN_FOLDER.md says.
@@ -67,7 +69,7 @@ def run(cfg, workdir) -> pathlib.Path:
         decoded = experiment.decode(fitted, test.voxels)
         truth = experiment.truth(test)
         score = scorer(cfg, brain)
-        scores = score(decoded['images'], truth, 'test')
+        scores = score(decoded['images'], truth, 'test', test.image_id)
         folder.npz('reconstructions.npz', arrays(cfg, test, decoded, truth))
         progress.step('decode_and_score')
 
@@ -106,6 +108,13 @@ def check(cfg) -> None:
             )
     suite.check(cfg.metrics)
     controls.check(cfg)
+    among = [name for name in cfg.metrics if name.startswith(AMONG)]
+    if cfg.score_rows and among:
+        raise errors.ConfigError(
+            f'metrics has {among[0]} with score_rows=true',
+            'metrics',
+            'repeats of an image tie in identification: leave it out, or score_rows=false',
+        )
 
 
 def load_or_fit(experiment, name: str, path: pathlib.Path):
@@ -118,9 +127,9 @@ def load_or_fit(experiment, name: str, path: pathlib.Path):
 
 
 def scorer(cfg, brain):
-    """(images, truth, split) -> {metric: entry}, with this run's seed and settings."""
+    """(images, truth, split, image_id) -> {metric: entry}, with this run's seed and settings."""
 
-    def score(images, truth, split):
+    def score(images, truth, split, image_id):
         scored = suite.score(
             cfg.metrics,
             images,
@@ -130,6 +139,7 @@ def scorer(cfg, brain):
             threshold=cfg.threshold,
             draws=cfg.draws,
             permutations=cfg.permutations,
+            clusters=image_id if cfg.score_rows else None,
         )
         unit = 'row' if cfg.score_rows else 'image'
         return {name: results.entry(value, split, unit) for name, value in scored.items()}

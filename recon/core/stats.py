@@ -87,7 +87,7 @@ def _row_blocks(x):
     return [slice(i, i + step) for i in range(0, len(x), step)]
 
 
-def bootstrap_mean(units, *, seed: int, draws: int = 10_000, level: float = 0.95):
+def bootstrap_mean(units, *, seed: int, draws: int = 10_000, level: float = 0.95, clusters=None):
     """Percentile bootstrap interval of the mean over units.
 
     Args:
@@ -95,6 +95,8 @@ def bootstrap_mean(units, *, seed: int, draws: int = 10_000, level: float = 0.95
       seed: the config's seed; equal n and seed draw the same units, whatever the metric.
       draws: resamples with replacement.
       level: coverage aimed at.
+      clusters: [n] or None; units that are not independent (rows of one image) share a value and
+        are drawn together.
 
     Returns:
       (low, high) in the unit of `units`; None if no unit is defined.
@@ -102,8 +104,12 @@ def bootstrap_mean(units, *, seed: int, draws: int = 10_000, level: float = 0.95
     Source: Efron and Tibshirani 1993, section 13.3. Too narrow for few units (n < 20 or so).
     """
     units = np.asarray(units, np.float64)
-    units = units[np.isfinite(units)]
-    return bootstrap_ratio(units, np.ones_like(units), seed=seed, draws=draws, level=level)
+    defined = np.isfinite(units)
+    top, bottom = units[defined], np.ones(defined.sum())
+    if clusters is not None:
+        _, cluster = np.unique(np.asarray(clusters)[defined], return_inverse=True)
+        top, bottom = np.bincount(cluster, top), np.bincount(cluster).astype(np.float64)
+    return bootstrap_ratio(top, bottom, seed=seed, draws=draws, level=level)
 
 
 def bootstrap_ratio(top, bottom, *, seed: int, draws: int = 10_000, level: float = 0.95):

@@ -30,6 +30,7 @@ class _Pictures:
     threshold: float
     retrieval: str
     candidates: int | None
+    clusters: np.ndarray | None
     cache: dict = dataclasses.field(default_factory=dict)
 
     def similarity(self, feature, kind):
@@ -76,6 +77,7 @@ def score(
     nets=None,
     retrieval: str = 'pixel',
     candidates: int | None = None,
+    clusters=None,
 ) -> dict[str, types.Score]:
     """Scores reconstructions against what was seen.
 
@@ -92,6 +94,7 @@ def score(
         `weights` names its weights in the entry.
       retrieval: the feature of brain_to_image_* and image_to_brain_* ('pixel' or a key of nets).
       candidates: images on offer in retrieval; default all n.
+      clusters: [n] or None; rows with one value (repeats of an image) are resampled together.
 
     Returns:
       {name: Score}, in the order of `names`, unit 'image', per_unit in the order of the rows.
@@ -107,12 +110,21 @@ def score(
     if channels == 1:  # nets still get three
         nets = {name: _on_three(net) for name, net in nets.items()}
         recon, truth = recon[..., :1], truth[..., :1]
-    pictures = _Pictures(recon, truth, nets, seed, threshold, retrieval, candidates)
+    pictures = _Pictures(recon, truth, nets, seed, threshold, retrieval, candidates, clusters)
     return {name: _score(name, pictures, draws, permutations) for name in names}
 
 
 def summarise(
-    per_unit, *, better: str, seed: int, unit='image', draws=10_000, chance=None, p=None, extra=None
+    per_unit,
+    *,
+    better: str,
+    seed: int,
+    unit='image',
+    draws=10_000,
+    chance=None,
+    p=None,
+    extra=None,
+    clusters=None,
 ) -> types.Score:
     """A Score from one value for each unit (NaN where undefined): mean and bootstrap interval.
 
@@ -127,12 +139,13 @@ def summarise(
       chance: what a blind decoder gets, None if unknown.
       p: one-sided permutation p, None if not run (`permute` computes it).
       extra: further keys of the entry, JSON-able.
+      clusters: as in `score`.
     """
     per_unit = np.asarray(per_unit, np.float64)
     defined = np.isfinite(per_unit)
     return types.Score(
         mean=float(per_unit[defined].mean()) if defined.any() else None,
-        ci95=stats.bootstrap_mean(per_unit, seed=seed, draws=draws),
+        ci95=stats.bootstrap_mean(per_unit, seed=seed, draws=draws, clusters=clusters),
         chance=chance,
         p=p,
         unit=unit,
@@ -161,6 +174,7 @@ def _score(name, pictures, draws, permutations):
         chance=paired.chance if chance is None else chance,
         p=paired.p,
         extra=extra,
+        clusters=pictures.clusters,
     )
 
 

@@ -140,3 +140,13 @@ def test_ncsnr_is_found_again_in_simulated_repeats(ncsnr):
     found = stats.ncsnr_from_repeats(voxels)
     assert abs(np.sqrt(np.mean(found**2)) - ncsnr) < 0.05 * ncsnr
     assert stats.ncsnr_from_repeats(np.ones((4, 3, 2))).tolist() == [0, 0]
+
+
+def test_rows_of_one_image_are_drawn_together():
+    values = np.repeat(np.random.default_rng(5).normal(size=30), 8)  # 8 identical rows an image
+    images = np.repeat(np.arange(30), 8)
+    by_image = stats.bootstrap_mean(values[::8], seed=1)
+    together = stats.bootstrap_mean(values, seed=1, clusters=images)
+    apart = stats.bootstrap_mean(values, seed=1)
+    np.testing.assert_allclose(together, by_image, rtol=1e-12)
+    assert (apart[1] - apart[0]) < 0.5 * (together[1] - together[0])
