@@ -16,4 +16,4 @@ from configs import common
 
 def get_config(arg=None):
     """Options: see common.miyawaki2008."""
-    return common.miyawaki2008(arg, base=dict(name='omp', n_coefs=10))
+    return common.miyawaki2008(arg, base=dict(name='omp', coefficients=10))

@@ -22,7 +22,7 @@ PUBLISHED = {
     ('bayes_ridge', 2): '76.1 %',
 }
 BASES = {
-    'omp': dict(name='omp', n_coefs=10),
+    'omp': dict(name='omp', coefficients=10),
     'linear': dict(name='linear'),
     'bayes_ridge': dict(name='bayes_ridge'),
     'ridge': dict(name='ridge', per_target=True),
