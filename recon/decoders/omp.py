@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from recon.core import errors, pursuit, solvers
 
 DEFAULTS = dict(
-    coefficients=10,  # at most this many voxels for each target; 0: as many as `tolerance` needs
+    coefficients=10,  # voxels for each target, at most; 0: as many as `tolerance` needs
     tolerance=0.0,  # stop where this share of the target's sum of squares is left; 0: never
     standardise=False,  # z-score voxels on the training rows first
     dtype='float32',  # or 'float64'
@@ -124,14 +124,13 @@ def _most(options: dict, shape: tuple[int, int]) -> int:
         raise errors.ConfigError(
             f'omp has dtype={options["dtype"]!r}', 'config', f'one of {", ".join(_DTYPES)}'
         )
-    if k < 0 or k > v or tolerance < 0 or (k == 0 and tolerance == 0) or options['block'] < 1:
+    if k < 0 or tolerance < 0 or (k == 0 and tolerance == 0) or options['block'] < 1:
         raise errors.ConfigError(
-            f'omp has coefficients={k}, tolerance={tolerance}, block={options["block"]} for {v} '
-            'voxels',
+            f'omp has coefficients={k}, tolerance={tolerance}, block={options["block"]}',
             'config',
-            f'coefficients from 1 to {v}, or 0 with a tolerance above 0; block at least 1',
+            'coefficients at least 1, or 0 with a tolerance above 0; block at least 1',
         )
-    return k or min(n, v)
+    return min(k or n, v)
 
 
 def _in_blocks(options: dict, k: int, x: np.ndarray, y: np.ndarray, chosen) -> dict:

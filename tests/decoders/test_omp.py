@@ -116,10 +116,16 @@ def test_importance_is_spread_over_the_voxels_that_carry_the_target():
     assert info['facts']['voxels used by any target'] in (3, 4)
 
 
+def test_more_coefficients_than_voxels_uses_all_voxels():
+    x, y = data(9, v=6)
+    params = omp.fit(config(coefficients=10), x, y)
+    assert (params['count'] == 6).all()
+
+
 def test_errors_name_the_offending_value():
     x, y = data(8)
-    with pytest.raises(errors.ConfigError, match='coefficients=151.*150 voxels.*1 to 150'):
-        omp.fit(config(coefficients=151), x, y)
+    with pytest.raises(errors.ConfigError, match='coefficients=0, tolerance=0.0'):
+        omp.fit(config(coefficients=0), x, y)
     with pytest.raises(errors.ConfigError, match="dtype='float16'"):
         omp.fit(config(dtype='float16'), x, y)
     bad = x.copy()
