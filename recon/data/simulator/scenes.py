@@ -1,0 +1,253 @@
+"""Procedural colour scenes: sky, ground, textures, and one to four objects that overlap.
+
+A picture is a pure function of (scenes_version, seed, image id, size in pixels); at another size it
+is the same scene. Every tenth id is a test picture (`held_out`), and only test pictures show the
+category-colour pairs of UNSEEN.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from recon.core import errors, image
+from recon.data.simulator import backgrounds, shapes, stencils
+
+SCENES_VERSION = 1
+CATEGORIES = shapes.CATEGORIES
+COLOURS = {
+    'red': (0.85, 0.15, 0.13),
+    'orange': (0.96, 0.55, 0.10),
+    'yellow': (0.97, 0.87, 0.15),
+    'green': (0.16, 0.62, 0.24),
+    'blue': (0.15, 0.32, 0.85),
+    'purple': (0.55, 0.22, 0.70),
+    'white': (0.95, 0.95, 0.95),
+    'black': (0.12, 0.12, 0.14),
+}
+SIZES = {'small': 0.25, 'medium': 0.38, 'large': 0.56}  # height over the picture's height
+POSITIONS = (
+    'top left', 'top', 'top right', 'left', 'centre', 'right',
+    'bottom left', 'bottom', 'bottom right',
+)  # fmt: skip
+MAX_OBJECTS = 4
+MAP = 8  # contents are kept on a grid of MAP x MAP
+VISIBLE = 0.25  # an object of which less is seen is neither labelled nor named
+
+# Each category with the colour that it has in test pictures alone.
+UNSEEN = tuple(
+    (category, tuple(COLOURS)[(3 * i + 1) % len(COLOURS)]) for i, category in enumerate(CATEGORIES)
+)
+
+_DRAWS = 128  # uniform numbers a picture; the first 64 are the objects', the rest the background's
+_COUNTS = np.cumsum((0.25, 0.30, 0.25))  # share of pictures with 1, 2, 3 objects; the rest has 4
+_JITTERS = (0.93, 1.07)  # of an object's height
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenes:
+    """Pictures, and what is in them. Object 0 is the main one: in front, and none is larger.
+
+    Attributes:
+      ids: [m] int64.
+      images: [m h w 3] uint8.
+      category, colour, size, position: [m 4] int8, index into CATEGORIES, COLOURS, SIZES and
+        POSITIONS; -1 where a picture has fewer objects.
+      box: [m 4 4] float32, top, left, bottom, right as fractions of the picture; 0 where absent.
+      coverage: [m 4] float32, fraction of the picture in which the object is seen.
+      visible: [m 4] float32, fraction of the object that is seen.
+      place: [m 2] int8, index into backgrounds.SKIES and backgrounds.GROUNDS.
+      contents: [m 16 8 8] float32, coverage of each cell of the picture by each category.
+    """
+
+    ids: np.ndarray
+    images: np.ndarray
+    category: np.ndarray
+    colour: np.ndarray
+    size: np.ndarray
+    position: np.ndarray
+    box: np.ndarray
+    coverage: np.ndarray
+    visible: np.ndarray
+    place: np.ndarray
+    contents: np.ndarray
+
+
+def held_out(ids) -> np.ndarray:
+    """[m] bool: whether each id is a test picture, never to be trained on (every tenth)."""
+    return np.asarray(ids) % 10 == 9
+
+
+def choose(n: int, test: bool, rng: np.random.Generator, below: int = 73_000) -> np.ndarray:
+    """`n` distinct ids under `below`, drawn among the test pictures or among the others, ascending.
+
+    Raises:
+      ConfigError: there are not so many.
+    """
+    pool = np.arange(below)
+    pool = pool[held_out(pool) == test]
+    if not 0 <= n <= len(pool):
+        kind = 'test' if test else 'training'
+        raise errors.ConfigError(
+            f'{n} {kind} pictures asked for', 'scenes.choose', f'0 to {len(pool)} exist'
+        )
+    return np.sort(rng.choice(pool, n, replace=False))
+
+
+def draw(ids, size: int = 64, seed: int = 0, version: int = SCENES_VERSION) -> Scenes:
+    """Draws the scenes `ids` at `size` x `size` pixels.
+
+    Args:
+      ids: [m] int >= 0.
+      size: pixels on a side, at least 16.
+      seed: another seed, other scenes.
+      version: of the scenes; 1 is the only one.
+
+    Raises:
+      ConfigError: a version that does not exist, or a size under 16.
+    """
+    if version != SCENES_VERSION:
+        raise errors.ConfigError(
+            f'scenes_version is {version!r}',
+            'scenes.draw',
+            f'versions that exist: {SCENES_VERSION}',
+        )
+    if size < 16:
+        raise errors.ConfigError(f'size is {size!r}', 'scenes.draw', 'at least 16 pixels')
+    ids = np.asarray(ids, np.int64).reshape(-1)
+    u = np.array(
+        [np.random.default_rng((version, seed, i)).random(_DRAWS) for i in ids.tolist()]
+    ).reshape(-1, _DRAWS)
+    plan = _plan(u[:, :64], held_out(ids))
+    images, place = backgrounds.draw(u[:, 64:], size)
+    m = len(ids)
+    box = np.zeros((m, MAX_OBJECTS, 4), np.float32)
+    seen = np.zeros((m, MAX_OBJECTS, 2), np.float32)
+    contents = np.zeros((m, len(CATEGORIES), MAP, MAP), np.float32)
+    pool = _pooling(size)
+    for i in range(m):
+        _paint(i, plan, images[i], box[i], seen[i], contents[i], pool)
+    keep = ('category', 'colour', 'size', 'position')
+    return Scenes(
+        ids,
+        image.to_uint8(images),
+        **{key: plan[key].astype(np.int8) for key in keep},
+        box=box,
+        coverage=seen[..., 0],
+        visible=seen[..., 1],
+        place=place,
+        contents=contents,
+    )
+
+
+def labels(scenes: Scenes) -> np.ndarray:
+    """[m 16] uint8: 1 where a category is to be seen (at least a quarter of an object of it)."""
+    out = np.zeros((len(scenes.ids), len(CATEGORIES)), np.uint8)
+    rows, k = np.nonzero((scenes.category >= 0) & (scenes.visible >= VISIBLE))
+    out[rows, scenes.category[rows, k]] = 1
+    return out
+
+
+def captions(scenes: Scenes) -> list[str]:
+    """One sentence a picture: the main object first, then the others that are seen, then the place.
+
+    For example 'a large red house at the centre and a small blue ball at the top left, a night sky
+    over sand'.
+    """
+    colours, sizes = tuple(COLOURS), tuple(SIZES)
+    out = []
+    for i in range(len(scenes.ids)):
+        things = [
+            f'a {sizes[scenes.size[i, k]]} {colours[scenes.colour[i, k]]} '
+            f'{CATEGORIES[scenes.category[i, k]]} at the {POSITIONS[scenes.position[i, k]]}'
+            for k in range(MAX_OBJECTS)
+            if scenes.category[i, k] >= 0 and scenes.visible[i, k] >= VISIBLE
+        ]
+        listed = ' and '.join([', '.join(things[:-1]), things[-1]] if things[1:] else things)
+        out.append(f'{listed}, {backgrounds.describe(scenes.place[i])}')
+    return out
+
+
+def _plan(u: np.ndarray, test: np.ndarray) -> dict:
+    """What stands where, from uniform numbers [m 64]: arrays [m 4], absent objects -1."""
+    k = MAX_OBJECTS
+    count = 1 + np.searchsorted(_COUNTS, u[:, 0], side='right')
+    absent = np.arange(k) >= count[:, None]
+    category = np.argsort(u[:, 1:17], 1)[:, :k]  # distinct within a picture
+    position = np.argsort(u[:, 17:26], 1)[:, :k]
+    # One colour of each category is left out, but not in test pictures.
+    colours = len(COLOURS)
+    left_out = np.array([tuple(COLOURS).index(colour) for _, colour in UNSEEN])[category]
+    among = (u[:, 26:30] * np.where(test, colours, colours - 1)[:, None]).astype(int)
+    colour = among + (~test[:, None] & (among >= left_out))
+    largest = (u[:, 30] * 3).astype(int)
+    size = np.minimum((u[:, 31:35] * (largest[:, None] + 1)).astype(int), largest[:, None])
+    size[:, 0] = largest
+    plan = {'category': category, 'colour': colour, 'size': size, 'position': position}
+    plan = {key: np.where(absent, -1, value) for key, value in plan.items()}
+    jitter = np.array(_JITTERS)[(u[:, 35:39] * 2).astype(int)]
+    jitter[:, 1:] = np.where(size[:, 1:] == largest[:, None], jitter[:, 1:].clip(max=jitter[:, :1]),
+                             jitter[:, 1:])  # fmt: skip
+    plan['height'] = np.array(list(SIZES.values()))[size] * jitter
+    plan['stretch'] = (u[:, 39:43] * len(shapes.STRETCHES)).astype(int)
+    plan['mirror'] = u[:, 43:47] < 0.5
+    plan['variant'] = (u[:, 47:51] * shapes.VARIANTS).astype(int)
+    rows, cols = np.divmod(position, 3)
+    shift = 0.12 * (u[:, 51:59].reshape(-1, 2, k) - 0.5)
+    plan['y'] = 0.2 + 0.3 * rows + shift[:, 0]
+    plan['x'] = 0.2 + 0.3 * cols + shift[:, 1]
+    plan['tint'] = 0.92 + 0.14 * u[:, 59:63]
+    return plan
+
+
+def _paint(i, plan, canvas, box, seen, contents, pool) -> None:
+    """Puts picture i's objects on its background, front to back; fills what is known of them."""
+    size = len(canvas)
+    clear = np.ones((size, size), np.float32)  # how much of what lies behind is still seen
+    front = np.zeros_like(canvas)
+    for k in range(MAX_OBJECTS):
+        category = plan['category'][i, k]
+        if category < 0:
+            break
+        side = max(6, round(plan['height'][i, k] * size))
+        recipe = _stencil(category, side, plan, i, k)
+        h, w = recipe.shape[:2]
+        top = max(0, min(size - h, round(plan['y'][i, k] * size - h / 2)))
+        left = max(0, min(size - w, round(plan['x'][i, k] * size - w / 2)))
+        recipe = recipe[: size - top, : size - left]
+        h, w = recipe.shape[:2]
+        window = (slice(top, top + h), slice(left, left + w))
+        light = clear[window][..., None]
+        colour, rim = _colours(plan['colour'][i, k], plan['tint'][i, k])
+        front[window] += light * (recipe[..., 1:3] @ np.stack([colour, rim]) + recipe[..., 3:])
+        shown = recipe[..., 0] * light[..., 0]
+        clear[window] -= shown
+        box[k] = top / size, left / size, (top + h) / size, (left + w) / size
+        whole, part = float(recipe[..., 0].sum()), float(shown.sum())
+        seen[k] = part / size**2, part / whole
+        contents[category] += pool[:, window[0]] @ shown @ pool[:, window[1]].T
+    canvas *= clear[..., None]
+    canvas += front
+
+
+def _stencil(category, side, plan, i, k) -> np.ndarray:
+    name = CATEGORIES[category]
+    written = name in ('word', 'letter')
+    variant = int(plan['variant'][i, k]) if written else 0
+    stretch = shapes.STRETCHES[plan['stretch'][i, k]]
+    recipe = stencils.stencil(name, side, stretch, variant)
+    return recipe if written or not plan['mirror'][i, k] else recipe[:, ::-1]
+
+
+def _colours(colour: int, tint: float) -> tuple[np.ndarray, np.ndarray]:
+    """An object's colour and its rim's: dark, but pale around black."""
+    name = tuple(COLOURS)[colour]
+    rim = (0.80, 0.80, 0.80) if name == 'black' else (0.08, 0.08, 0.10)
+    return np.float32(tint) * np.array(COLOURS[name], np.float32), np.array(rim, np.float32)
+
+
+def _pooling(size: int) -> np.ndarray:
+    """[8 size]: the mean over each eighth of the picture, also where size is no multiple of 8."""
+    edges = np.linspace(0, size, MAP + 1)
+    pixels = np.arange(size)
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return (np.clip(overlap, 0, None) * MAP / size).astype(np.float32)
