@@ -147,6 +147,13 @@ def labels(scenes: Scenes) -> np.ndarray:
     return out
 
 
+def has_unseen(scenes: Scenes) -> np.ndarray:
+    """[m] bool: whether a picture shows a category-colour pair of UNSEEN."""
+    colour = np.array([tuple(COLOURS).index(colour) for _, colour in UNSEEN])
+    present = scenes.category >= 0
+    return (present & (scenes.colour == colour[scenes.category])).any(1)
+
+
 def captions(scenes: Scenes) -> list[str]:
     """One sentence a picture: the main object first, then the others that are seen, then the place.
 

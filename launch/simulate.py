@@ -1,0 +1,56 @@
+r"""Writes a simulated recording to a folder, in the layout of a real data set.
+
+    python launch/simulate.py --layout=NAME --out=DIR [--subject=1] [--scale=toy] [--seed=0]
+
+NAME is 'simulated' (plain arrays in one .npz) or a file of recon/data/layouts. What is true of the
+recording lies in DIR_truth. Exit codes: 0 written; 2 the user's cause, in one line.
+"""
+
+import argparse
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from launch import options
+from recon.core import errors, lookup
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line and no usage where the command line is wrong."""
+
+    def error(self, message):
+        raise errors.ConfigError(message, 'command line', 'python launch/simulate.py --help')
+
+
+def main(argv: list[str]) -> int:
+    """Parses `argv`, writes, returns the exit code."""
+    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--layout', default='simulated', help='name (default: simulated)')
+    parser.add_argument('--out', required=True, help='folder to write; must not hold anything')
+    parser.add_argument('--subject', type=int, default=1, help='1, 2, ...')
+    parser.add_argument('--scale', default='toy', help="'toy' or 'full'")
+    parser.add_argument('--seed', type=int, default=0)
+    with options.exit_codes() as ended:
+        arguments = parser.parse_args(argv)
+        writer, out = find(arguments.layout), pathlib.Path(arguments.out)
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise errors.ConfigError('not an empty folder', out, 'name another --out')
+        writer.write(out, subject=arguments.subject, scale=arguments.scale, seed=arguments.seed)
+        print(f'{out}: {arguments.layout}, subject {arguments.subject}, {arguments.scale}')
+        print(f'{out}_truth: what is true of it')
+    return ended.code
+
+
+def find(layout: str):
+    """The module whose `write` writes `layout`.
+
+    Raises:
+      ConfigError: no such layout; the message lists those that exist.
+    """
+    package = 'recon.data.datasets' if layout == 'simulated' else 'recon.data.layouts'
+    return lookup.find(package, layout, '--layout')
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
