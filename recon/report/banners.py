@@ -55,7 +55,8 @@ def alignment(audit: dict) -> list[dict]:
 def alignment_warning(audit: dict) -> str | None:
     """The audit's own warning; without one, ours where another shift is clear of no shift."""
     if audit.get('alignment_warning'):
-        return str(audit['alignment_warning'])
+        text = str(audit['alignment_warning'])
+        return text[0].upper() + text[1:]
     rows = [row for row in alignment(audit) if row['mean'] is not None]
     here = next((row for row in rows if row['here']), None)
     if here is None or 'alignment_warning' in audit:

@@ -174,8 +174,9 @@ def track(entry: dict, axis: tuple, chance=None, kind: str = 'system', ruled=())
         f'<line class="rule" x1="{p}%" x2="{p}%" y1="0" y2="100%"/>' for p in map(place, ruled)
     ]
     units = [v for v in entry.get('per_image') or entry.get('per_unit') or [] if v is not None]
-    if 1 < len(units) <= 2000:
-        hairs = ''.join(f'M{place(v)} 5v14' for v in units)
+    if len(units) > 1:
+        spots = sorted({round(place(v), 1) for v in units})
+        hairs = ''.join(f'M{spot} 5v14' for spot in spots)
         parts.append(
             '<svg viewBox="0 0 100 24" preserveAspectRatio="none" width="100%" height="24">'
             f'<path class="hair" vector-effect="non-scaling-stroke" d="{hairs}"/></svg>'

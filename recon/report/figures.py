@@ -129,7 +129,7 @@ def _series(series: dict, log_x: bool) -> list[tuple]:
 class _Frame:
     """Axes of one chart: where a value lands, and the lines and labels around it."""
 
-    left, right, top, bottom = 66, 432, 12, 222
+    left, right, top, bottom = 66, 432, 20, 222
 
     def __init__(self, x_axis: tuple, y_axis: tuple, log: bool):
         self.x_axis, self.y_axis, self.log = x_axis, y_axis, log
@@ -177,11 +177,10 @@ class _Frame:
     def marker(self, chosen: float) -> str:
         value = math.log10(chosen) if self.log else chosen
         x = self.at(value, self.y_axis[0])[0]
-        anchor = 'end' if x > (self.left + self.right) / 2 else 'start'
-        shift = -6 if anchor == 'end' else 6
+        near_end = min(max(x, self.left + 40), self.right - 40)  # the text stays within the frame
         return (
             f'<line class="chosen" x1="{x}" x2="{x}" y1="{self.top}" y2="{self.bottom}"/>'
-            f'<text class="chosen" x="{x + shift}" y="{self.bottom - 8}" text-anchor="{anchor}">'
+            f'<text class="chosen" x="{near_end}" y="13" text-anchor="middle">'
             f'chosen: {_round(chosen)}</text>'
         )
 

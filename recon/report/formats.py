@@ -30,17 +30,17 @@ def number(value, percent: bool = False, places: int | None = None) -> str:
 
 
 def interval(entry: dict, percent: bool = False) -> str:
-    """ci95 of an entry with the decimals of its mean; 'none' where there is no interval."""
+    """ci95 of an entry, both ends with the same decimals; 'none' where there is no interval."""
     ci = entry.get('ci95')
     if not ci or ci[0] is None or ci[1] is None:
         return 'none'
-    places = decimals(entry.get('mean'))
+    places = decimals(max(map(abs, ci)))
     low, high = (number(x, percent, places) for x in ci)
     return f'{low.removesuffix(" %")} to {high}'
 
 
 def p_value(p) -> str:
-    """P in text; one below a thousandth is '< 0.001', None is 'not tested'."""
+    """The p-value in text; one below a thousandth is '< 0.001', None is 'not tested'."""
     if p is None:
         return 'not tested'
     return '< 0.001' if p < 0.001 else f'{p:.3f}'

@@ -25,7 +25,7 @@ def picture(pixels: np.ndarray, max_side: int = 256) -> dict:
       {'uri', 'width', 'height', 'small'}: PNG up to 128 pixels a side (lossless; `small` asks the
       page for sharp pixels), JPEG of quality 90 above.
     """
-    array = image.to_uint8(image.to_float(pixels))
+    array = image.to_uint8(np.nan_to_num(image.to_float(pixels)))
     if array.ndim == 3 and (array.shape[2] == 1 or (array == array[..., :1]).all()):
         array = array[..., 0]
     shown = Image.fromarray(array)
@@ -109,11 +109,11 @@ def ranking(entry: dict, n: int) -> tuple[np.ndarray, list] | None:
 
 
 def picks(order: np.ndarray, values: list) -> list[tuple[str, int]]:
-    """(label, row) of the best, median and worst picture among those with a value."""
+    """(label, row) of best, median (of two the worse) and worst among those with a value."""
     ranked = [int(i) for i in order if values[i] is not None]
     if not ranked:
         return []
-    named = [('best', 0), ('median', (len(ranked) - 1) // 2), ('worst', len(ranked) - 1)]
+    named = [('best', 0), ('median', len(ranked) // 2), ('worst', len(ranked) - 1)]
     return [(label, ranked[k]) for label, k in named]
 
 
@@ -144,7 +144,9 @@ def build(arrays: dict, scores: dict, names: list[str]) -> dict | None:
     n = len(arrays['truth'])
     ids = arrays.get('row_image_id', arrays.get('image_id', np.arange(n)))
     ranked = {name: ranking(scores['scores'][name], n) for name in names}
-    metric = next((name for name in names if ranked[name] is not None), None)
+    metric = next(
+        (k for k in names if ranked[k] and any(v is not None for v in ranked[k][1])), None
+    )
     order, values = ranked[metric] if metric else (np.arange(n), [None] * n)
     place = {int(row): k + 1 for k, row in enumerate(order)}
 

@@ -30,7 +30,7 @@ def context(folder: dict, run_name: str) -> dict:
     return {
         'title': story.title(config, held, shown is not None),
         'run_name': run_name,
-        'source': words.DATASETS.get(story.part(config, 'dataset').get('name'), ('', ''))[1],
+        'source': story.source(config, held),
         'result': story.result(main, held),
         'verdict': story.verdict(main, held),
         'banners': banners.build(config, run, held),

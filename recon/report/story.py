@@ -50,6 +50,14 @@ def simulated(config: dict, scores: dict) -> bool:
     return by_name or bool(config.get('layout')) or bool(_data(scores).get('simulated'))
 
 
+def source(config: dict, scores: dict) -> str:
+    """Whose data, for the line above the title; '' where no name is known."""
+    if simulated(config, scores):
+        layout = config.get('layout')
+        return 'simulated brain' + (f', file layout of {layout}' if layout else '')
+    return words.DATASETS.get(part(config, 'dataset').get('name'), ('', ''))[1]
+
+
 def _data(scores: dict) -> dict:
     return part(scores.get('protocol') or {}, 'data')
 
@@ -126,7 +134,7 @@ def verdict(name: str, scores: dict) -> list[str]:
         out.append(_against(best, blind[best], entry, ci, lower, percent))
         wins = _wins(entry, blind[best], lower)
         if wins:
-            out.append(f'Picture by picture it is the better one on {wins}.')
+            out.append(f'One by one, the decoder beats that baseline on {wins}.')
     return out
 
 

@@ -4,6 +4,8 @@ A table is {'columns': [{'text', 'sub', 'number': bool}], 'rows': [[cell]]}, a c
 'sub', 'class', 'head'}: all text, escaped by the template.
 """
 
+from urllib import parse
+
 from recon.report import formats, words
 
 
@@ -146,7 +148,7 @@ def comparison(rows: list[dict], metric_names: list[str]) -> dict:
         columns += [column('published', 'on its own data', True)] if name in published else []
     out = []
     for row in rows:
-        href = f'{row["workdir"]}/report.html' if row.get('workdir') else ''
+        href = f'{parse.quote(row["workdir"])}/report.html' if row.get('workdir') else ''
         sub = f'n = {row["n"]}' if row.get('n') else ''
         cells = [cell(row['name'], sub, head=True, href=href)]
         cells += [cell(row.get('data') or '–', kind='wide')] if with_data else []
