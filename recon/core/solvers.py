@@ -137,17 +137,34 @@ def ridge_weights(
     if np.ndim(alpha) == 0:
         return _one_penalty(x, y, alpha)
     decomposed = factor(x, intercept=False)
-    return weights(decomposed, x, coefficients(decomposed, project(decomposed, y), alpha))
+    found = coefficients(decomposed, project(decomposed, y), alpha)
+    return dual_weights(x, found) if decomposed.dual else found
 
 
 @jax.jit
 @exact
 def _one_penalty(x, y, alpha):
-    dual = x.shape[0] <= x.shape[1]
-    a = gram(x if dual else x.T)
+    found = cholesky_solve(cholesky(x, alpha), x, y)
+    return x.T @ found if x.shape[0] <= x.shape[1] else found
+
+
+@jax.jit
+@exact
+def cholesky(x: Float[Array, 'n v'], alpha: float) -> Float[Array, 'm m']:
+    """Lower triangle of x x' + alpha (dual, n <= v) or of x'x + alpha, for a single penalty."""
+    a = gram(x if x.shape[0] <= x.shape[1] else x.T)
     a = a + jnp.asarray(alpha, a.dtype) * jnp.eye(len(a), dtype=a.dtype)
-    solve = functools.partial(jax.scipy.linalg.cho_solve, jax.scipy.linalg.cho_factor(a, True))
-    return x.T @ solve(y) if dual else solve(x.T @ y)
+    return jnp.linalg.cholesky(a, symmetrize_input=False)
+
+
+@jax.jit
+@exact
+def cholesky_solve(
+    lower: Float[Array, 'm m'], x: Float[Array, 'n v'], y: Float[Array, 'n t']
+) -> Float[Array, 'm t']:
+    """Coefficients, dual [n t] or primal [v t], from `lower = cholesky(x, alpha)`."""
+    right = y if x.shape[0] <= x.shape[1] else x.T @ y
+    return jax.scipy.linalg.cho_solve((lower, True), right)
 
 
 @functools.partial(jax.jit, static_argnames='intercept')
@@ -218,8 +235,6 @@ def coefficients(
 
 @jax.jit
 @exact
-def weights(
-    factor: Factor, x: Float[Array, 'n v'], coefficients: Float[Array, 'm t']
-) -> Float[Array, 'v t']:
-    """Primal weights from `coefficients` in whichever form they are."""
-    return x.T @ coefficients if factor.dual else coefficients
+def dual_weights(x: Float[Array, 'n v'], dual: Float[Array, 'n t']) -> Float[Array, 'v t']:
+    """Primal weights from dual coefficients."""
+    return x.T @ dual
