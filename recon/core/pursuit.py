@@ -14,7 +14,7 @@ import typing
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from recon.core import solvers
 
@@ -107,12 +107,6 @@ def solve(
             lambda s, capacity=capacity: (s.step < capacity) & s.live.any(), advance, state
         )
     return Pursuit(state.support, _weights(state, y), state.count, (state.residual**2).sum(-1))
-
-
-def allow(chosen: Int[Array, 't k'], v: int) -> Bool[Array, 't v']:
-    """The mask of `solve` from the indices of each target's own voxels."""
-    t = chosen.shape[0]
-    return jnp.zeros((t, v), bool).at[jnp.arange(t)[:, None], chosen].set(True)
 
 
 def _capacities(coefficients: int) -> list[int]:

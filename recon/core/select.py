@@ -1,7 +1,8 @@
-"""Which voxels to use: F score, correlation, and the k best. numpy, float64 inside.
+"""Which voxels to use: F score, correlation, and the k best. numpy.
 
 Cost of the F scores of many targets: one matrix product of the rows with the indicators of all
-levels of all targets, O(n v l), l the number of levels over all targets.
+levels of all targets, O(n v l), l the number of levels over all targets. Voxels are centred in
+float64; sums over rows are taken in the dtype of the voxels (float32 gives F to about 1e-6).
 """
 
 import numpy as np
@@ -9,7 +10,7 @@ from jaxtyping import Float, Int
 
 from recon.core import errors
 
-_BLOCK = 1024  # voxels at a time: sums of squares stay in the cache, memory stays small
+_BLOCK = 128  # voxels at a time: their sums stay in the cache, memory stays small
 
 
 def f_score(x: Float[np.ndarray, 'n v'], classes: np.ndarray) -> Float[np.ndarray, ' v']:
@@ -20,8 +21,8 @@ def f_score(x: Float[np.ndarray, 'n v'], classes: np.ndarray) -> Float[np.ndarra
       classes: [n] class of each row, any type that sorts.
 
     Returns:
-      F >= 0, float64, no unit; 0 for a constant voxel or a single class, infinity where the classes
-      explain a voxel without rest.
+      F >= 0, no unit, in the dtype of the voxels; 0 for a constant voxel or a single class,
+      infinity where the classes explain a voxel without rest.
 
     Raises:
       DataInvalid: the number of rows differs, or every row is a class of its own.
@@ -41,30 +42,51 @@ def f_scores(x: Float[np.ndarray, 'n v'], classes: np.ndarray) -> Float[np.ndarr
       classes: [n t] level of each row for each target.
 
     Returns:
-      [t v] float64.
+      [t v] float64, or float32 if the voxels are.
 
     Raises:
       DataInvalid: the number of rows differs, or a target has a level of its own for every row.
     """
     x, classes = np.asarray(x), np.asarray(classes)
     _same_rows(x, classes, 'select.f_scores')
+    dtype = np.result_type(x, np.float32)
     member, starts, levels = _indicators(classes)  # [n l], [t], [t]
-    counts = member.sum(0)
+    mean = (member / np.sqrt(member.sum(0))).T.astype(dtype)  # [l n]
     between_df, within_df = levels - 1, len(x) - levels
-    scores = np.zeros((classes.shape[1], x.shape[1]))
+    ratio = (within_df / np.maximum(between_df, 1)).astype(dtype)[:, None]
+    scores = np.empty((classes.shape[1], x.shape[1]), dtype)
     for first in range(0, x.shape[1], _BLOCK):
         part = x[:, first : first + _BLOCK].astype(np.float64)
         constant = part.max(0) == part.min(0)
         part -= part.mean(0)
-        sums = member.T @ part  # [l b]
-        between = np.add.reduceat(sums**2 / counts[:, None], starts, axis=0)  # [t b]
-        within = np.maximum((part**2).sum(0) - between, 0)
+        total = np.einsum('nv,nv->v', part, part).astype(dtype)
+        squares = np.square(mean @ part.astype(dtype))  # [l b]
+        between = np.add.reduceat(squares, starts, axis=0)  # [t b]
+        within = np.maximum(total - between, 0)
         with np.errstate(divide='ignore', invalid='ignore'):
-            f = (between / within) * (within_df / between_df)[:, None]
-        f[:, constant] = 0
-        scores[:, first : first + _BLOCK] = f
+            between /= within
+        between *= ratio
+        between[:, constant] = 0
+        scores[:, first : first + _BLOCK] = between
     scores[between_df == 0] = 0
     return scores
+
+
+def moments(x: Float[np.ndarray, 'n v']) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (divided by n) of each voxel, float64.
+
+    The deviation of a constant voxel is exactly 0, whatever rounding its mean has.
+    """
+    x = np.asarray(x)
+    mean, deviation = np.empty(x.shape[1]), np.empty(x.shape[1])
+    for first in range(0, x.shape[1], _BLOCK):
+        block = slice(first, first + _BLOCK)
+        part = x[:, block].astype(np.float64)
+        changes = part.max(0) != part.min(0)
+        mean[block] = part.mean(0)
+        part -= mean[block]
+        deviation[block] = np.sqrt(np.einsum('nv,nv->v', part, part) / len(x)) * changes
+    return mean, deviation
 
 
 def correlation(x: Float[np.ndarray, 'n v'], y: Float[np.ndarray, 'n t']) -> np.ndarray:
@@ -83,7 +105,7 @@ def correlation(x: Float[np.ndarray, 'n v'], y: Float[np.ndarray, 'n t']) -> np.
     x, y = np.asarray(x), np.asarray(y)
     _same_rows(x, y, 'select.correlation')
     dtype = np.result_type(x, y, np.float32)
-    r = _unit(x).astype(dtype).T @ _unit(y).astype(dtype)
+    r = _unit(x, dtype).T @ _unit(y, dtype)
     return np.clip(r, -1, 1, out=r)
 
 
@@ -104,13 +126,16 @@ def top(scores: Float[np.ndarray, '... v'], k: int) -> Int[np.ndarray, '... k']:
     scores = np.asarray(scores)
     v = scores.shape[-1]
     k = min(int(k), v)
-    scores = np.where(np.isnan(scores), -np.inf, scores)
+    missing = np.isnan(scores)
+    if missing.any():
+        scores = np.where(missing, -np.inf, scores)
     least = np.partition(scores, v - k, axis=-1)[..., v - k, None]  # the k-th highest score
-    above, equal = scores > least, scores == least
-    room = k - above.sum(-1, keepdims=True)
-    later = np.cumsum(equal[..., ::-1], -1)[..., ::-1]  # equals from here to the end
-    chosen = above | (equal & (later <= room))
-    return np.nonzero(chosen)[-1].reshape(*scores.shape[:-1], k)
+    chosen = scores >= least
+    if (chosen.sum(-1) > k).any():  # several voxels tie for the last place
+        above, equal = scores > least, scores == least
+        later = np.cumsum(equal[..., ::-1], -1)[..., ::-1]  # equals from here to the end
+        chosen = above | (equal & (later <= k - above.sum(-1, keepdims=True)))
+    return (np.flatnonzero(chosen) % v).reshape(*scores.shape[:-1], k)
 
 
 def _indicators(classes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -130,14 +155,12 @@ def _indicators(classes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return np.concatenate(columns, 1).astype(np.float64), np.cumsum(levels) - levels, levels
 
 
-def _unit(a: np.ndarray) -> np.ndarray:
-    """Columns centred and of length 1, float64; constant columns are 0."""
-    constant = a.max(0) == a.min(0)
-    a = a.astype(np.float64)
-    a -= a.mean(0)
-    norm = np.sqrt((a**2).sum(0))
-    a *= np.where(constant | (norm == 0), 0, 1 / np.where(norm == 0, 1, norm))
-    return a
+def _unit(a: np.ndarray, dtype) -> np.ndarray:
+    """Columns centred and of length 1; constant columns are 0."""
+    mean, deviation = moments(a)
+    length = deviation * np.sqrt(len(a))
+    inverse = np.where(length == 0, 0, 1 / np.where(length == 0, 1, length))
+    return (a - mean).astype(dtype) * inverse.astype(dtype)
 
 
 def _same_rows(x: np.ndarray, y: np.ndarray, where: str) -> None:

@@ -26,17 +26,15 @@ def fit(options, voxels, windows, rng, *, groups, rois) -> dict:
       mean and scale [v], base (the local decoder's params; one after another on a new first axis
       where it was called for each window), and chosen [m k] unless all voxels are used.
     """
-    x = np.asarray(voxels, np.float64)
-    mean, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
-    if options.standardise:
-        constant = x.max(0) == x.min(0)
-        mean, scale = x.mean(0), np.where(constant, 1, x.std(0))
-        scale[scale == 0] = 1
-    double = options.base.get('dtype') == 'float64'
-    local = {'mean': mean, 'scale': scale} if double else _single(mean, scale)
+    mean, deviation = select.moments(voxels)
+    scale = np.where(deviation == 0, 1, deviation)
+    if not options.standardise:
+        mean, scale = np.zeros_like(mean), np.ones_like(scale)
+    dtype = options.base.get('dtype') or 'float32'
+    local = {'mean': mean.astype(dtype), 'scale': scale.astype(dtype)}
     z = _scaled(local, voxels)
     module = _module(options)
-    chosen = _choose(options, voxels, windows)
+    chosen = _choose(options, voxels, windows, dtype)
     if chosen is None:
         local['base'] = module.fit(options.base, z, windows, rng, groups=groups, rois=rois)
         return local
@@ -87,13 +85,13 @@ def importance(options, local: dict, v: int) -> tuple[str, np.ndarray] | None:
     return meaning, total
 
 
-def _choose(options, voxels, windows) -> np.ndarray | None:
+def _choose(options, voxels, windows, dtype) -> np.ndarray | None:
     """[m k] the voxels of each window, ascending; None for all."""
     by, k = options.select.by, options.select.k
     if by == 'none' or k >= voxels.shape[1]:
         return None
     if by == 'f':
-        return select.top(select.f_scores(voxels, windows), k)
+        return select.top(select.f_scores(np.asarray(voxels, dtype), windows), k)
     return select.top(np.abs(select.correlation(voxels, windows)).T, k)
 
 
@@ -104,10 +102,6 @@ def _module(options):
 def _scaled(local: dict, voxels) -> np.ndarray:
     mean, scale = np.asarray(local['mean']), np.asarray(local['scale'])
     return (np.asarray(voxels, mean.dtype) - mean) / scale
-
-
-def _single(mean, scale) -> dict:
-    return {'mean': mean.astype(np.float32), 'scale': scale.astype(np.float32)}
 
 
 def _one(params, i: int):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from recon.core import errors, pursuit, solvers
+from recon.core import errors, pursuit, select, solvers
 
 DEFAULTS = dict(
     coefficients=10,  # voxels for each target, at most; 0: as many as `tolerance` needs
@@ -50,15 +50,14 @@ def fit(
     solvers.check_rows(voxels, target, 'omp.fit')
     options = {key: cfg.get(key, value) for key, value in DEFAULTS.items()}
     k = _most(options, voxels.shape if chosen is None else (len(voxels), chosen.shape[1]))
-    x = np.asarray(voxels, np.float64)
-    y = np.asarray(target, np.float64).reshape(len(x), -1)
-    mean, intercept = x.mean(0), y.mean(0)
-    deviation = np.where(x.max(0) == x.min(0), 0, x.std(0))
+    dtype = np.dtype(options['dtype'])
+    mean, deviation = select.moments(voxels)
     scale = np.where(deviation == 0, 1, deviation) if options['standardise'] else np.ones_like(mean)
-    x = np.where(deviation == 0, 0, (x - mean) / scale)
-    found = _in_blocks(options, k, x, y - intercept, chosen)
-    dtype = options['dtype']
-    return found | {
+    x = (np.asarray(voxels, dtype) - mean.astype(dtype)) / scale.astype(dtype)
+    x[:, deviation == 0] = 0
+    y = np.asarray(target, np.float64).reshape(len(x), -1)
+    intercept = y.mean(0)
+    return _in_blocks(options, k, x, y - intercept, chosen) | {
         'intercept': intercept.astype(dtype),
         'mean': mean.astype(dtype),
         'scale': scale.astype(dtype),
@@ -139,7 +138,7 @@ def _in_blocks(options: dict, k: int, x: np.ndarray, y: np.ndarray, chosen) -> d
     block = min(options['block'], t)
     parts = []
     with pursuit.double(options['dtype']):
-        x = jnp.asarray(x, options['dtype'])
+        x = jnp.asarray(x)
         for first in range(0, t, block):
             size = min(block, t - first)
             part = np.zeros((n, block))
@@ -147,8 +146,8 @@ def _in_blocks(options: dict, k: int, x: np.ndarray, y: np.ndarray, chosen) -> d
             tolerance = options['tolerance'] * (part**2).sum(0) if options['tolerance'] else None
             allowed = None
             if chosen is not None:
-                own = np.resize(chosen[first : first + size], (block, chosen.shape[1]))
-                allowed = pursuit.allow(jnp.asarray(own), v)
+                allowed = np.zeros((block, v), bool)
+                np.put_along_axis(allowed[:size], chosen[first : first + size], True, axis=1)
             found = pursuit.solve(x, jnp.asarray(part, x.dtype), k, tolerance, allowed)
             parts.append([np.asarray(a)[:size] for a in found])
     support, weights, count, _ = (np.concatenate(a) for a in zip(*parts, strict=True))

@@ -58,14 +58,13 @@ def fit(
         best.append(strength.argmax(1))
         r.append(np.take_along_axis(correlation, best[-1][:, None], 1)[:, 0])
     best, r = np.concatenate(best), np.concatenate(r)
-    deviation = np.asarray(voxels).std(0, dtype=np.float64)
-    mean = np.asarray(voxels).mean(0, dtype=np.float64)[best]
-    spread = np.where(r == 0, 1, deviation[best])  # r is 0 where the voxel is constant
-    slope = r * y.std(0, dtype=np.float64) / spread
+    (mean, deviation), (middle, spread) = select.moments(voxels), select.moments(y)
+    own = deviation[best]
+    slope = r * spread / np.where(own == 0, 1, own)  # r is 0 where the voxel is constant
     return {
         'voxel': best.astype(np.int32),
         'slope': slope.astype(np.float32),
-        'intercept': (y.mean(0, dtype=np.float64) - slope * mean).astype(np.float32),
+        'intercept': (middle - slope * mean[best]).astype(np.float32),
         'r': r.astype(np.float32),
         'deviation': deviation.astype(np.float32),
         'shape': np.array(np.shape(target)[1:], np.int64),
