@@ -113,6 +113,12 @@ def check(cfg) -> None:
             )
 
 
+def check_areas(cfg, rois: dict) -> None:
+    """Raises ConfigError or DataInvalid for an area that cannot be scored alone."""
+    for area in cfg.areas:
+        area_mask(area, rois)
+
+
 def rows_to_score(cfg, split):
     """One row per distinct image, in ascending id; all rows as they are with `score_rows`."""
     return split if cfg.score_rows else repeats.mean(split)

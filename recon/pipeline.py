@@ -55,6 +55,7 @@ def run(cfg, workdir) -> pathlib.Path:
     audited = audit.check(cfg.audit, raw, brain, cfg.preprocess)
     size = cfg.targets.pixels.get('size') or brain.images.shape
     suite.check(cfg.metrics, n=len(controls.rows_to_score(cfg, brain.test)), size=tuple(size))
+    controls.check_areas(cfg, brain.rois)
     facts = provenance.facts(cfg.seed) | {'protocol': protocol(cfg, brain), 'audit': audited}
 
     with results.Run(workdir, config, facts) as folder, log.Log(workdir / 'logs') as written:

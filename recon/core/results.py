@@ -44,8 +44,8 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
 
 
 def to_json(value) -> str:
-    """JSON text with sorted keys; numpy becomes plain, NaN and infinity become null."""
-    return json.dumps(_plain(value), indent=1, sort_keys=True, allow_nan=False)
+    """JSON text, keys in their order; numpy becomes plain, NaN and infinity become null."""
+    return json.dumps(_plain(value), indent=1, allow_nan=False)
 
 
 def write_npz(path: pathlib.Path, arrays: dict) -> None:

@@ -1,5 +1,7 @@
 """Fitted parameters on disk (Orbax), so that a stopped run does not fit twice."""
 
+import errno
+import os
 import pathlib
 import shutil
 
@@ -9,20 +11,39 @@ import orbax.checkpoint as ocp
 
 from recon.core import errors
 
+_OVERHEAD = 256 * 1024  # bytes of Orbax's own files
+
 
 def save(path: pathlib.Path, params) -> None:
     """Writes a nested dict of arrays to the folder `path`, whole or not at all.
 
-    A dtype that Orbax would change (bool, numpy scalars) is kept by storing plain arrays.
+    Raises:
+      OSError: ENOSPC where the disk is full; nothing half-written remains.
     """
     path = pathlib.Path(path).absolute()
-    temporary = path.with_name(f'{path.name}.tmp')
-    shutil.rmtree(temporary, ignore_errors=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with ocp.PyTreeCheckpointer() as checkpointer:
-        checkpointer.save(temporary, jax.tree.map(np.asarray, params))
-    shutil.rmtree(path, ignore_errors=True)
-    temporary.rename(path)
+    params = jax.tree.map(np.asarray, params)
+    # Orbax writes in threads of its own, which would each print a traceback: ask first.
+    needed = 1.2 * sum(leaf.nbytes for leaf in jax.tree.leaves(params)) + _OVERHEAD
+    if shutil.disk_usage(_existing(path)).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    unfinished = path.with_name('unfinished')  # holds Orbax's own temporary folders too
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            checkpointer.save(unfinished / path.name, params)
+        shutil.rmtree(path, ignore_errors=True)
+        (unfinished / path.name).rename(path)
+    except ValueError as error:  # the file library wraps the system's error in one of its own
+        if os.strerror(errno.ENOSPC) in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _existing(path: pathlib.Path) -> pathlib.Path:
+    return path if path.exists() else _existing(path.parent)
 
 
 def load(path: pathlib.Path):

@@ -217,11 +217,11 @@ def test_killed_at_random_moments_it_ends_like_a_run_that_never_was(digits, tmp_
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A real file system of 300 KiB; needs root, as in CI."""
+    """A real file system of 2 MiB; needs root, as in CI."""
     mount = tmp_path / 'disk'
     mount.mkdir()
     made = subprocess.run(
-        ['mount', '-t', 'tmpfs', '-o', 'size=300k', 'tmpfs', str(mount)], capture_output=True
+        ['mount', '-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', str(mount)], capture_output=True
     )
     if os.geteuid() != 0 or made.returncode:
         pytest.skip('cannot mount a small disk here: run the tests as root')
@@ -229,17 +229,46 @@ def small_disk(tmp_path):
     subprocess.run(['umount', str(mount)], check=True)
 
 
-def test_a_full_disk_ends_with_two_says_failed_and_loses_nothing(digits, small_disk, run):
+def fill(disk, free_kb):
+    free = shutil.disk_usage(disk).free - free_kb * 1024
+    (disk / 'filler').write_bytes(b'x' * free)
+
+
+def end(process):
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err
+
+
+@pytest.mark.parametrize('free_kb', [4, 128])
+def test_a_full_disk_ends_with_two_says_failed_and_loses_nothing(
+    digits, small_disk, start, free_kb
+):
     folder = small_disk / 'a'
     words = (CONFIG, f'--config.dataset.path={digits}', f'--workdir={folder}', *FEW)
-    filler = small_disk / 'filler'
-    filler.write_bytes(b'x' * (shutil.disk_usage(small_disk).free - 60 * 1024))
-    code, _, err = run(*words)
-    assert code == 2 and 'No space left' in err and err.count('\n') == 1
+    fill(small_disk, free_kb)
+    code, err = end(start(*words))
+    assert code == 2 and 'Traceback' not in err and 'No space left' in err.splitlines()[-1], err
     if folder.exists():
         assert told(folder)['status'] == 'failed' and told(folder)['error']
-        assert not list(folder.glob('.*.tmp')) and not (folder / 'lock').exists()
-    filler.unlink()
+        assert not list(folder.rglob('*.tmp')) and not (folder / 'lock').exists()
+    (small_disk / 'filler').unlink()
+    code, err = end(start(*words))
+    assert code == 0 and told(folder)['status'] == 'done', err
+
+
+def test_a_disk_that_fills_up_later_keeps_the_fitted_decoder(digits, small_disk, start):
+    folder, words = small_disk / 'a', slow(small_disk, digits)
+    first = start(*words)
+    wait_for((folder / 'reconstructions.npz').exists, first)
+    first.send_signal(signal.SIGTERM)
+    assert end(first)[0] == 0
+    (folder / 'reconstructions.npz').unlink()
+    fill(small_disk, 12)
+    fitted = snapshot(folder / 'checkpoints')
+    code, err = end(start(*words))
+    assert code == 2 and 'Traceback' not in err and 'No space left' in err.splitlines()[-1], err
+    assert told(folder)['status'] == 'failed' and not list(folder.rglob('*.tmp'))
+    assert snapshot(folder / 'checkpoints') == fitted
 
 
 def test_an_unwritable_place_is_the_users_cause(digits, tmp_path, run):
