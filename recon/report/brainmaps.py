@@ -9,9 +9,11 @@ RAMPS = {
     'cool': ('#e4f3e0', '#9dd3b6', '#44a6a6', '#20709a', '#152f5b'),
 }
 ROI_COLOURS = (
-    '#e0a526', '#4c9ed9', '#3aa57c', '#d76a2c', '#b671b0', '#2f66ad',
-    '#c94a5a', '#8a9a3b', '#7c6fc4', '#58b7c4', '#a0673c', '#6b7280',
+    '#3f6fb5', '#e0a526', '#3aa57c', '#c94a5a', '#7fb8e0', '#d76a2c', '#8a6fc0', '#9aab3b',
+    '#b671b0', '#2b8c9b', '#a0673c', '#e58fa8', '#5a8f3c', '#6b7280', '#f0c987', '#4f4fa0',
+    '#93d0c0', '#8c2f4a',
 )  # fmt: skip
+_WHOLE = 0.4  # an area with a larger share of the voxels is drawn last, behind the others
 _FILL_STEPS = 2
 
 
@@ -109,7 +111,7 @@ class _Painter:
             'high': '',
             'gradient': '',
             'legend': legend,
-            'note': 'A voxel in several areas takes the smallest of them.',
+            'note': 'Areas that lie mostly within others are left out.',
         }
 
     def _coverage(self) -> str:
@@ -173,17 +175,23 @@ def rois(maps: dict) -> dict:
 
 
 def areas(named: dict, n_voxels: int) -> tuple[np.ndarray, list[str]]:
-    """One ROI a voxel, for drawing: the smallest of those that it is in.
+    """One area a voxel, for drawing, from ROIs that may hold each other (V1 and its halves).
+
+    The largest come first, those of over 40 % of the voxels last; an area with more than half of
+    its voxels already taken is left out, and so are those beyond the number of colours.
 
     Returns:
-      [v] int, index into the names or -1; the names that are left, at most as many as colours.
+      [v] int, index into the names or -1; the names that are drawn, in the order of `named`.
     """
-    small = sorted(named, key=lambda k: (int(named[k].sum()), k))[: len(ROI_COLOURS)]
-    label = np.full(n_voxels, -1)
-    for name in reversed(small):
-        label[named[name]] = small.index(name)
-    order = [name for name in named if name in small and (label == small.index(name)).any()]
-    return np.array([*(order.index(n) if n in order else -1 for n in small), -1])[label], order
+    by_size = sorted(named, key=lambda k: (named[k].mean() > _WHOLE, -int(named[k].sum())))
+    drawn, label = [], np.full(n_voxels, '', object)
+    for name in by_size:
+        free = named[name] & (label == '')
+        if len(drawn) < len(ROI_COLOURS) and 2 * free.sum() > named[name].sum():
+            label[free] = name
+            drawn.append(name)
+    names = [name for name in named if name in drawn]
+    return np.array([names.index(name) if name else -1 for name in label]), names
 
 
 def shares(importance: np.ndarray, named: dict) -> list[dict]:

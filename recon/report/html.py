@@ -14,7 +14,7 @@ def write(run_dir) -> pathlib.Path:
     """Writes DIR/report.html from what a run left in DIR.
 
     Args:
-      run_dir: a run folder (docs/run_folder, RUN_FOLDER.md); only scores.json and run.json are
+      run_dir: a run folder; only scores.json and run.json are
         needed, all else is shown if it is there.
 
     Returns:

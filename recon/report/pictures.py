@@ -10,6 +10,7 @@ from recon.core import errors, image
 from recon.report import formats, words
 
 SHOWN = 60  # pictures in the gallery; more make a page that is slow to open
+_STRIPS = 24  # the same where stages make a line of each
 _LOSSLESS_SIDE = 128  # larger ones are stored as JPEG, or a page outgrows what mail takes
 _LARGE, _SMALL = 256, 160  # longest side in pixels: the three on top, the gallery
 
@@ -160,7 +161,7 @@ def build(arrays: dict, scores: dict, names: list[str]) -> dict | None:
             'pictures': [picture(array[row], side) for _, array in shown],
         }
 
-    rows = [int(row) for row in spaced(order)]
+    rows = [int(row) for row in spaced(order, SHOWN if len(shown) <= 3 else _STRIPS)]
     return {
         'headings': [name for name, _ in shown],
         'top': [card(row, label, _LARGE) for label, row in picks(order, values)],

@@ -123,18 +123,26 @@ def verdict(name: str, scores: dict) -> list[str]:
     if not ci or None in ci:
         return ['Without an interval nothing can be said of how far luck goes.']
     lower = entry.get('better') == 'lower'
-    out = [_against_chance(entry, ci, lower)]
-    blind = {
-        k: scores['baselines'][k][name]
-        for k in BLIND
-        if scores.get('baselines', {}).get(k, {}).get(name, {}).get('mean') is not None
+    clear = _side(ci, entry['chance'], lower) if entry.get('chance') is not None else 1
+    out = [_against_chance(entry, clear)]
+    known = {
+        k: held[name]
+        for k, held in (scores.get('baselines') or {}).items()
+        if held.get(name, {}).get('mean') is not None
     }
+    blind = {k: known[k] for k in BLIND if k in known}
     if blind:
-        best = (min if lower else max)(blind, key=lambda k: blind[k]['mean'])
-        out.append(_against(best, blind[best], entry, ci, lower, percent))
+        sign = -1 if lower else 1
+        best = max(blind, key=lambda k: round(sign * blind[k]['mean'], 4))
+        out.append(_against(best, blind[best], entry, ci, clear > 0, percent))
         wins = _wins(entry, blind[best], lower)
-        if wins:
-            out.append(f'One by one, the decoder beats that baseline on {wins}.')
+        out += [f'One by one, the decoder beats that baseline on {wins}.'] if wins else []
+    near = known.get('nearest_training')
+    if near and (near['mean'] < entry['mean']) == lower and near['mean'] != entry['mean']:
+        value = formats.number(near['mean'], percent)
+        out.append(
+            f'Showing the training image nearest to the decoded one would do better ({value}).'
+        )
     return out
 
 
@@ -145,25 +153,26 @@ def _side(ci, value: float, lower: bool) -> int:
     return 1 if (ci[1] < value) == lower else -1
 
 
-def _against_chance(entry: dict, ci, lower: bool) -> str:
+def _against_chance(entry: dict, side: int) -> str:
     if entry.get('chance') is None:
         return 'No chance level was computed for this score.'
     return {
         1: 'The interval lies clear of chance.',
         0: 'The interval includes chance: this run does not show that anything was decoded.',
         -1: 'The score is worse than chance.',
-    }[_side(ci, entry['chance'], lower)]
+    }[side]
 
 
-def _against(best: str, base: dict, entry: dict, ci, lower: bool, percent: bool) -> str:
+def _against(best: str, base: dict, entry: dict, ci, clear: bool, percent: bool) -> str:
     name, value = words.baseline(best), formats.number(base['mean'], percent)
+    also, but = ('also', 'But the') if clear else ('at least', 'The')
     return {
-        1: f'It is also clear of every answer that ignores the brain; the nearest is the baseline '
-        f'"{name}" at {value}.',
-        0: f'But the interval includes the baseline "{name}" ({value}): by this score alone the '
-        f'decoder cannot be told from an answer that ignores the brain.',
-        -1: f'But the baseline "{name}" ({value}), which ignores the brain, does better.',
-    }[_side(ci, base['mean'], lower)]
+        1: f'It is {also} clear of every answer that ignores the brain; the nearest is the '
+        f'baseline "{name}" at {value}.',
+        0: f'{but} interval includes the baseline "{name}" ({value}): by this score alone the '
+        'decoder cannot be told from an answer that ignores the brain.',
+        -1: f'{but} baseline "{name}" ({value}), which ignores the brain, does better.',
+    }[_side(ci, base['mean'], entry.get('better') == 'lower')]
 
 
 def _wins(entry: dict, base: dict, lower: bool) -> str | None:

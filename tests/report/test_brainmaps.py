@@ -25,15 +25,27 @@ def test_the_ramp_gets_darker_and_leaves_gaps_clear():
     assert rgba[:, 3].tolist() == [1, 1, 1, 1, 0]
 
 
-def test_a_voxel_in_several_areas_takes_the_smallest():
-    named = {'early': np.array([1, 1, 1, 0], bool), 'V1': np.array([1, 0, 0, 0], bool)}
-    label, names = brainmaps.areas(named, 4)
-    assert names == ['early', 'V1'] and label.tolist() == [1, 0, 0, -1]
+def masks(**rows):
+    return {name: np.array(list(row), int).astype(bool) for name, row in rows.items()}
 
 
-def test_an_area_that_is_hidden_by_others_is_not_in_the_legend():
-    named = {'all': np.ones(2, bool), 'a': np.array([1, 0], bool), 'b': np.array([0, 1], bool)}
-    assert brainmaps.areas(named, 2)[1] == ['a', 'b']
+def test_halves_of_an_area_are_not_drawn_over_it():
+    named = masks(V1v='1100000000', V1='1110000000', V1d='0010000000', V2='0001100000')
+    label, names = brainmaps.areas(named, 10)
+    assert names == ['V1', 'V2'] and label.tolist() == [0, 0, 0, 1, 1, -1, -1, -1, -1, -1]
+
+
+def test_an_area_of_nearly_everything_hides_no_other():
+    named = masks(visual='1111111110', V1='1110000000', V2='0001100000')
+    label, names = brainmaps.areas(named, 10)
+    assert names == ['V1', 'V2'] or label.tolist()[:5] == [1, 1, 1, 2, 2]
+    assert {names[k] for k in label[:3]} == {'V1'}
+
+
+def test_there_are_no_more_areas_than_colours():
+    named = {str(k): np.arange(40) == k for k in range(40)}
+    label, names = brainmaps.areas(named, 40)
+    assert len(names) == len(brainmaps.ROI_COLOURS) == label.max() + 1
 
 
 def test_shares_add_up_over_areas_that_split_the_voxels():

@@ -91,3 +91,22 @@ def test_unknown_names_stand_as_they_are():
     assert (
         story.title(config, {}, True) == 'mine: pictures, decoded from fMRI of subject x with magic'
     )
+
+
+def test_a_nearest_training_image_that_does_better_is_admitted():
+    scores = held(0.5, [0.4, 0.6], chance=0.1)
+    scores['baselines']['nearest_training'] = {'pixcorr': {'mean': 0.7}}
+    assert 'would do better (0.700)' in ' '.join(story.verdict('pixcorr', scores))
+    scores['baselines']['nearest_training'] = {'pixcorr': {'mean': 0.3}}
+    assert 'would do better' not in ' '.join(story.verdict('pixcorr', scores))
+
+
+def test_worse_than_chance_and_above_the_baselines_is_no_contradiction():
+    said = verdict(0.6, [0.55, 0.65], chance=0.7, base=0.5)
+    assert 'worse than chance. It is at least clear of every answer' in said
+
+
+def test_of_equal_baselines_the_simplest_is_named():
+    scores = held(0.8, [0.7, 0.9], base=0.6)
+    scores['baselines']['zero_voxels'] = {'pixcorr': {'mean': 0.6000001}}
+    assert '"mean training image"' in ' '.join(story.verdict('pixcorr', scores))
