@@ -5,7 +5,6 @@ import shutil
 
 import nibabel
 import numpy as np
-import scipy.signal
 
 from recon.core import errors, types
 from recon.data import nifti
@@ -62,6 +61,10 @@ def load(cfg) -> types.BrainData:
         )
     root = _folder(cfg)
     mask, affine = nifti.read_mask(root / 'mask' / 'mask.nii.gz')
+    if not mask.any():
+        raise errors.DataInvalid(
+            'no voxel is in the mask', root / 'mask' / 'mask.nii.gz', 'fetch it again'
+        )
     numbers, splits = {}, {}
     for session, (name, part) in enumerate((('random', 'train'), ('figure', 'test')), start=1):
         first = 1 if name == 'random' else RUNS['random'] + 1
@@ -182,13 +185,19 @@ def _run(root, name: str, number: int, mask, numbers: dict, shift: int) -> dict:
             path,
             'fetch it again, or shrink the mask',
         )
-    flat = np.ptp(series, axis=0) == 0
-    detrended = np.where(flat, 0, scipy.signal.detrend(series, axis=0)).astype(np.float32)
     # Numbered before the shift, so that an id does not depend on it.
     ids = [-1 if p[0] < 0 else numbers.setdefault(p.tobytes(), len(numbers)) for p in labels]
     ids = np.array(ids)[: len(ids) - shift]
     block = np.cumsum(np.concatenate([[0], ids[1:] != ids[:-1]]))
-    return {'voxels': detrended[shift:], 'id': ids, 'block': block, 'run': number}
+    return {'voxels': _detrend(series)[shift:], 'id': ids, 'block': block, 'run': number}
+
+
+def _detrend(series: np.ndarray) -> np.ndarray:
+    """[n v] less mean and slope over the run, float32; exactly 0 where a voxel does not change."""
+    time = np.arange(len(series)) - (len(series) - 1) / 2
+    slope = time @ series / max(np.square(time).sum(), 1)
+    detrended = series - series.mean(0) - time[:, None] * slope
+    return np.where(np.ptp(series, axis=0) == 0, 0, detrended).astype(np.float32)
 
 
 def _labels(path: pathlib.Path) -> np.ndarray:

@@ -18,7 +18,9 @@ DELAY = 2  # volumes by which the mean of the response is late
 AREAS = {area: area for area in ('V1d', 'V1v', 'V2d', 'V2v', 'V3A')}
 AREAS |= {'V3': 'V3d', 'VP': 'V3v', 'V4v': 'hV4'}
 _BASELINE = (6000, 10000)  # scanner units; responses are in percent of it
+_REST = 4  # standard deviations: how far an empty screen may lie from the mean of the patterns
 _PATCH = 16  # pixels of a patch as it is shown
+_RUNS_OF_A_SET = (4, 2, 2, 4)  # shapes; letters thin, long, normal: as in the original
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +56,8 @@ def write(root, *, subject: int = 1, scale: str = 'toy', seed: int = 0) -> pathl
     mean of 4 s, scaled so that the mean over a pattern's volumes, two later, is the response
     itself. Noise and drift are the brain's, by volume: the mean of three volumes has the noise of
     one trial. Volumes are int16, with a baseline of 6,000 to 10,000 in the mask and 0 outside. The
-    lag masks are half-degree bands of eccentricity of the voxels that carry signal in the mapped areas; what the
-    published ones stand for is not documented.
+    lag masks are half-degree bands of eccentricity, of the voxels that carry signal in the mapped
+    areas; what the published ones stand for is not documented.
 
     The truth, `<root>_truth/truth.npz`: patterns [m 10 10] in the order of the ids, and image_id,
     run and repeat of each stimulus volume of train and test, all as a reader with a shift of 2
@@ -80,13 +82,13 @@ def write(root, *, subject: int = 1, scale: str = 'toy', seed: int = 0) -> pathl
         )
     root, spec = pathlib.Path(root), SCALES[scale]
     shown, ids = _stimuli(spec, seed)  # [m 10 10], {kind: [runs presentations]}
-    brain = brains.build(seed, subject, spec.voxels)
-    screens = np.concatenate([shown, np.zeros_like(shown[:1])])
-    drives = np.mean([brains.drive(brain, frame) for frame in _frames(screens)], 0)
-    brain = brains.calibrate(brain, drives[np.unique(ids['random'])])
-    signals = brains.standardise(brain, drives)  # the last row: an empty screen
-    grid = spec.grid
-    cells, order = _grid.place(grid, brain.xyz, brain.hemisphere)
+    brain, signals = _brain(spec, shown, ids, subject, seed)  # the last row: an empty screen
+    cells, order = _grid.place(spec.grid, brain.xyz, brain.hemisphere)
+
+    def save(name: str, values: np.ndarray, tr: float | None = None) -> None:
+        content = _grid.to_bytes(spec.grid, _grid.fill(spec.grid, cells, values), tr)
+        results.write_bytes(root / f'{name}.nii.gz', content)
+
     baseline = np.random.default_rng(seed).uniform(*_BASELINE, len(order)).astype(np.float32)
     truth = {'patterns': shown, 'signals': signals[:-1, order], 'cells': cells}
     for session, (kind, part) in enumerate((('random', 'train'), ('figure', 'test')), start=1):
@@ -97,22 +99,29 @@ def write(root, *, subject: int = 1, scale: str = 'toy', seed: int = 0) -> pathl
         volumes = np.rint(baseline * (1 + percent / 100)).astype(np.int16)
         for i, shown_at in enumerate(timing):
             name = f'data_{kind}_run{i + 1:02d}'
+            save(f'func/{name}', volumes[number == i].T, miyawaki2008.TR)
             labels = _labels(shown, shown_at)
             results.write_bytes(root / 'label' / f'{name}_label.csv', labels)
-            run = _grid.fill(grid, cells, volumes[number == i].T)
-            content = _grid.to_bytes(grid, run, miyawaki2008.TR)
-            results.write_bytes(root / 'func' / f'{name}.nii.gz', content)
         first = 1 if kind == 'random' else miyawaki2008.RUNS['random'] + 1
         truth |= {f'{part}_{k}': v for k, v in _rows(timing, first).items()}
     for name, roi in _masks(brain).items():
-        content = _grid.to_bytes(grid, _grid.fill(grid, cells, roi[order].astype(np.uint8)))
-        results.write_bytes(root / 'mask' / f'{name}.nii.gz', content)
-    background = _grid.fill(grid, cells, baseline.astype(np.int16))
-    results.write_bytes(root / 'bg.nii.gz', _grid.to_bytes(grid, background))
+        save(f'mask/{name}', roi[order].astype(np.uint8))
+    save('bg', baseline.astype(np.int16))
     known = brains.truth(brain)
     per_voxel = {k: v[order] for k, v in known.items() if np.shape(v)[:1] == (len(order),)}
     results.write_npz(root.with_name(f'{root.name}_truth') / 'truth.npz', known | per_voxel | truth)
     return root
+
+
+def _brain(spec: Scale, shown, ids: dict, subject: int, seed: int) -> tuple:
+    """The brain, and its noise-free signals [m + 1, v]: of each pattern, and of an empty screen."""
+    brain = brains.build(seed, subject, spec.voxels)
+    screens = np.concatenate([shown, np.zeros_like(shown[:1])])
+    drives = np.mean([brains.drive(brain, frame) for frame in _frames(screens)], 0)
+    brain = brains.calibrate(brain, drives[np.unique(ids['random'])])
+    signals = brains.standardise(brain, drives)
+    signals[-1] = signals[-1].clip(-_REST, _REST)
+    return brain, signals
 
 
 def _stimuli(spec: Scale, seed: int) -> tuple[np.ndarray, dict]:
@@ -123,17 +132,14 @@ def _stimuli(spec: Scale, seed: int) -> tuple[np.ndarray, dict]:
     random = patterns.random(count, rng)  # distinct
     figures = list(patterns.figures().values())
     shown = np.concatenate([random, figures]).astype(np.int8)
-    sets = np.arange(len(figures)).reshape(-1, 5)  # a run shows one set of five
-    each = np.repeat(np.arange(len(sets)), -(-runs['figure'] // len(sets)))[: runs['figure']]
+    sets = np.repeat(np.arange(len(figures)).reshape(-1, 5), _RUNS_OF_A_SET, axis=0)
     rounds = spec.figure[0] // 5
-    figure = [np.concatenate([rng.permutation(sets[s]) for _ in range(rounds)]) for s in each]
+    figure = np.stack([np.concatenate([rng.permutation(s) for _ in range(rounds)]) for s in sets])
     # Numbered as they first appear.
-    appeared = np.array(list(dict.fromkeys(np.concatenate(figure).tolist())))
-    place = np.argsort(np.concatenate([appeared, np.setdiff1d(sets.ravel(), appeared)]))
-    used = np.concatenate([np.arange(count), count + appeared])
-    return shown[used], {
+    appeared = np.array(list(dict.fromkeys(figure.ravel().tolist())))
+    return shown[np.concatenate([np.arange(count), count + appeared])], {
         'random': np.arange(count).reshape(runs['random'], -1),
-        'figure': count + place[np.stack(figure)],
+        'figure': count + np.argsort(appeared)[figure],
     }
 
 
