@@ -8,10 +8,10 @@ def texts(table):
 
 def test_scores_stand_beside_their_baselines_in_the_usual_order():
     entry = fake_run.entry([0.5, 0.7], 'higher', 0.1)
-    base = {'zzz': {'pixcorr': entry}, 'zero_voxels': {}, 'mean_image': {'pixcorr': entry}}
+    base = {'aaa': {'pixcorr': entry}, 'zero_voxels': {}, 'mean_image': {'pixcorr': entry}}
     table = tables.scores({'pixcorr': entry}, ['pixcorr'], base)
     heads = [column['text'] for column in table['columns']]
-    assert heads[3:6] == ['Mean training image', 'Silent brain', 'Zzz']
+    assert heads[3:6] == ['Mean training image', 'Silent brain', 'Aaa']
     assert texts(table) == [['pixel correlation', '0.600', '0.100', '0.600', '–', '0.600', '2']]
 
 
