@@ -82,7 +82,16 @@ def miyawaki2008(arg: str | None, base: dict) -> ml_collections.ConfigDict:
 
 
 def smoke(cfg: ml_collections.ConfigDict, layout: str = '') -> ml_collections.ConfigDict:
-    """The same experiment in seconds: few draws, and simulated files where `layout` names one."""
+    """The same experiment in seconds: few draws, less data.
+
+    Args:
+      cfg: the whole experiment.
+      layout: the data set whose simulated files are written into the work folder and read from
+        there; '' for the simulated brain, which is made smaller instead.
+    """
     cfg.layout = layout
     cfg.draws, cfg.permutations = 500, 50
+    if not layout:
+        cfg.dataset.update(n_train=120, n_test=20, voxels=600, size=32)
+        cfg.areas, cfg.learning_curve = ('V1', 'LO'), (0.5, 1.0)
     return cfg

@@ -34,8 +34,4 @@ def get_config(arg=None):
         learning_curve=(0.1, 0.25, 0.5, 1.0),
         score_train=True,
     )
-    if options.smoke:
-        cfg.dataset |= dict(n_train=120, n_test=20, voxels=600, size=32)
-        cfg.areas, cfg.learning_curve = ('V1', 'LO'), (0.5, 1.0)
-        cfg = common.smoke(cfg)
-    return cfg
+    return common.smoke(cfg) if options.smoke else cfg
