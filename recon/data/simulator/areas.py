@@ -19,8 +19,8 @@ FIELD = 4.2  # degrees from the centre of the picture to its edge, as in NSD
 _POLE = (24, -99, -6)  # foveal confluence; x is mirrored for the left hemisphere
 _CALCARINE = (13, -64, 6)  # anterior end of the simulated part
 _CUNEUS = (10, -90, 25)  # above the calcarine: tells up from down
-_LENGTH = 0.78  # of the strips along the calcarine, radian on the sphere
-_WIDTHS = {'V1': 0.21, 'V2': 0.145, 'V3': 0.12, 'hV4': 0.25}  # of a strip; V1: half of it
+_LENGTH = 0.72  # of the strips along the calcarine, radian on the sphere
+_WIDTHS = {'V1': 0.22, 'V2': 0.145, 'V3': 0.115, 'hV4': 0.22}  # of a strip; V1: half of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ GROWN = {
     'FFA-1': Area((38, -66, -20), 32, 44),
     'FFA-2': Area((40, -49, -22), 32, 44),
     'OFA': Area((40, -80, -14), 36, 46),
-    'VO': Area((27, -72, -12), 50, 50),
+    'VO': Area((26, -62, -10), 50, 50),
     'PPA': Area((27, -46, -10), 78, 78),
     'FBA-1': Area((46, -58, -16), 28, 32),
     'FBA-2': Area((44, -42, -20), 24, 28),
@@ -61,7 +61,7 @@ UNIONS = {
     'FBA': ('FBA-1', 'FBA-2'),
     'VWFA': ('VWFA-1', 'VWFA-2'),
 }
-_SURROUND = 560  # vertices a hemisphere that lie around the areas and belong to none
+_SURROUND = 600  # vertices a hemisphere that lie around the areas and belong to none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,12 +154,12 @@ def _strips(xyz: np.ndarray, sphere: np.ndarray, side: int) -> tuple:
     strip = np.digitize(np.abs(across) / scale, edges[1:])  # 0 to 3; 4 is beyond
     within = (np.abs(across) / scale - edges[strip.clip(max=3)]) / np.diff(edges)[strip.clip(max=3)]
     dorsal = across > 0
-    inside &= (strip < 3) | ((strip == 3) & ~dorsal & (part < 0.65))
+    inside &= (strip < 3) | ((strip == 3) & ~dorsal & (part < 0.6))
     area = np.where(inside, np.where(strip == 3, 6, 2 * strip + dorsal), -2)
     # Polar angle above (+) or below (-) the horizontal, mirrored at each border.
     angle = np.choose(strip.clip(max=3), [within, 1 - within, within, 1 - 2 * within]) * np.pi / 2
     angle = np.where(dorsal, -angle, angle)
-    reach = np.where(strip == 3, part / 0.65, part)
+    reach = np.where(strip == 3, part / 0.6, part)
     eccentricity = 0.12 + (1.25 * FIELD) * np.expm1(1.8 * reach) / np.expm1(1.8)
     return area, -eccentricity * np.cos(angle), eccentricity * np.sin(angle)
 

@@ -32,7 +32,6 @@ _KINDS = {
     'clouds': (0.6, 0.6, 0.6, 0.6),
     'grain': (0.6, 0.6, 0.6, 0.6),
 }
-_CHUNK = 128
 
 
 def draw(u: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -45,7 +44,6 @@ def draw(u: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     Returns:
       pictures [m size size 3] float32 in [0, 1]; place [m 2] int8 (index of SKIES, of GROUNDS).
     """
-    out = np.empty((len(u), size, size, 3), np.float32)
     place = (u[:, :2] * (len(SKIES), len(GROUNDS))).astype(np.int8)
     colours = np.stack(
         [
@@ -54,10 +52,7 @@ def draw(u: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         ],
         1,
     )  # [m 2 3]
-    for start in range(0, len(u), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        out[rows] = _blend(u[rows], colours[rows], size)
-    return out, place
+    return _blend(u, colours, size), place
 
 
 def describe(place) -> str:

@@ -128,10 +128,9 @@ def drive(brain: Brain, pictures: np.ndarray, contents: np.ndarray | None = None
         rough = channels.coarse(full)
         shown = channels.textures(rough) if contents is None else contents[rows]
         m = len(full)
-        out[rows, fine] = full.reshape(m, -1) @ fine_weights
+        out[rows, fine] = (full.reshape(m, -1) @ fine_weights) ** brain.exponent[fine]
         both = np.concatenate([rough.reshape(m, -1), shown.reshape(m, -1)], 1)
-        out[rows, wide] = both @ wide_weights
-    np.power(out, brain.exponent, out=out, where=brain.carries)
+        out[rows, wide] = (both @ wide_weights) ** brain.exponent[wide]
     return out
 
 
@@ -140,7 +139,9 @@ def calibrate(brain: Brain, drives: np.ndarray) -> Brain:
 
     Hand in the drive of the distinct training pictures; then brain.ncsnr is the true one there.
     """
-    mean, spread = drives.mean(0, dtype=np.float64), drives.std(0, dtype=np.float64)
+    mean = drives.mean(0, dtype=np.float64)
+    blocks = (drives[i : i + _CHUNK] - mean for i in range(0, len(drives), _CHUNK))
+    spread = np.sqrt(sum(np.square(block).sum(0) for block in blocks) / len(drives))
     return dataclasses.replace(
         brain, mean=mean.astype(np.float32), spread=spread.astype(np.float32)
     )

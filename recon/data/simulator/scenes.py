@@ -38,6 +38,7 @@ UNSEEN = tuple(
     (category, tuple(COLOURS)[(3 * i + 1) % len(COLOURS)]) for i, category in enumerate(CATEGORIES)
 )
 
+_CHUNK = 128  # pictures at once
 _DRAWS = 128  # uniform numbers a picture; the first 64 are the objects', the rest the background's
 _COUNTS = np.cumsum((0.25, 0.30, 0.25))  # share of pictures with 1, 2, 3 objects; the rest has 4
 _JITTERS = (0.93, 1.07)  # of an object's height
@@ -118,18 +119,22 @@ def draw(ids, size: int = 64, seed: int = 0, version: int = SCENES_VERSION) -> S
         [np.random.default_rng((version, seed, i)).random(_DRAWS) for i in ids.tolist()]
     ).reshape(-1, _DRAWS)
     plan = _plan(u[:, :64], held_out(ids))
-    images, place = backgrounds.draw(u[:, 64:], size)
     m = len(ids)
+    images, place = np.empty((m, size, size, 3), np.uint8), np.empty((m, 2), np.int8)
     box = np.zeros((m, MAX_OBJECTS, 4), np.float32)
     seen = np.zeros((m, MAX_OBJECTS, 2), np.float32)
     contents = np.zeros((m, len(CATEGORIES), MAP, MAP), np.float32)
     pool = _pooling(size)
-    for i in range(m):
-        _paint(i, plan, images[i], box[i], seen[i], contents[i], pool)
+    for start in range(0, m, _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        canvas, place[rows] = backgrounds.draw(u[rows, 64:], size)
+        for i, picture in enumerate(canvas, start):
+            _paint(i, plan, picture, box[i], seen[i], contents[i], pool)
+        images[rows] = image.to_uint8(canvas)
     keep = ('category', 'colour', 'size', 'position')
     return Scenes(
         ids,
-        image.to_uint8(images),
+        images,
         **{key: plan[key].astype(np.int8) for key in keep},
         box=box,
         coverage=seen[..., 0],
