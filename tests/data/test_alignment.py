@@ -112,3 +112,11 @@ def test_ten_thousand_rows_of_four_thousand_voxels_take_three_seconds():
     seconds = time.perf_counter() - start
     assert 'of 10000 rows, 600 of 4000 voxels' in found['alignment_note']
     assert seconds < 12, seconds  # 3 s on two quiet cores
+
+
+def test_a_block_ends_with_its_run_even_if_the_next_begins_with_the_same_image():
+    brain = data()
+    ids = brain.train.image_id.copy()
+    ids[25::25] = ids[24:-1:25]
+    train = dataclasses.replace(brain.train, image_id=ids)
+    assert alignment.check(train, brain.images)['alignment_note'].startswith('184 blocks')
