@@ -30,8 +30,9 @@ def test_noise_is_correlated_between_voxels_and_more_between_neighbours(shared, 
     xyz = shared[1]
     distance = np.linalg.norm(xyz[:, None] - xyz, axis=-1)
     same = (xyz[:, None, 0] > 0) == (xyz[:, 0] > 0)
-    near = correlation[apart & same & (distance < 5)].mean()
-    assert near > correlation[apart & same & (distance > 25)].mean() + 0.1
+    near = correlation[apart & same & (distance < 4)].mean()
+    further = correlation[apart & same & (distance > 12) & (distance < 16)].mean()
+    assert near > further + 0.1  # what the whole brain shares hardly changes over 16 mm
 
 
 def test_noise_drifts_within_a_run_and_not_across(drawn):

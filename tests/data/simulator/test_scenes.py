@@ -107,6 +107,9 @@ def test_captions_name_the_main_object_first_with_size_colour_and_place(many):
         )
         assert captions[i].startswith(main)
         assert captions[i].endswith(backgrounds.describe(many.place[i]))
+        for k in np.flatnonzero((many.category[i] >= 0) & (many.visible[i] >= 0.25)):
+            colour, category = tuple(scenes.COLOURS)[many.colour[i, k]], many.category[i, k]
+            assert f' {colour} {scenes.CATEGORIES[category]} at' in captions[i]
         named = captions[i].count(' at the ')
         assert named == ((many.category[i] >= 0) & (many.visible[i] >= 0.25)).sum()
     assert len(set(captions)) > 0.98 * len(captions)
