@@ -43,7 +43,6 @@ class _State(typing.NamedTuple):
     basis: Array  # [t c n] orthonormal, c the capacity; rows not yet used are 0
     triangle: Array  # [t k k] upper: chosen voxels = basis' triangle
     support: Array  # [t k]
-    free: Array  # [t v] may still be chosen
     live: Array  # [t] still choosing
     count: Array  # [t]
 
@@ -73,8 +72,8 @@ def solve(
     A target stops at `coefficients` voxels; at a squared residual <= `tolerance`, asked after each
     voxel, so that one is always taken; where no voxel correlates with the residual; or where the
     best one depends on those chosen (both to the rounding of the dtype).
-    Cost: O(n v t) for each coefficient, one matrix product. Memory: O(t (v + n k)), k at most the
-    coefficients really used, rounded up to 32, 128, 512 ...
+    Cost: O(n v t) for each coefficient, one matrix product. Memory: O(t (v + n k + k^2)); the k of
+    n k is what is really used, rounded up to 32, 128, 512 ...
 
     Args:
       x: voxels, centred if the model has an intercept.
@@ -86,8 +85,7 @@ def solve(
     Returns:
       Pursuit, weights in the unit of the target over that of the voxels.
     """
-    n, v = x.shape
-    t = y.shape[1]
+    n, t = y.shape
     norms = jnp.sqrt((x**2).sum(0))  # [v]
     state = _State(
         step=jnp.int32(0),
@@ -95,11 +93,10 @@ def solve(
         basis=jnp.zeros((t, 0, n), x.dtype),
         triangle=jnp.zeros((t, coefficients, coefficients), x.dtype),
         support=jnp.zeros((t, coefficients), jnp.int32),
-        free=jnp.ones((t, v), bool) if allowed is None else allowed,
         live=jnp.ones(t, bool),
         count=jnp.zeros(t, jnp.int32),
     )
-    advance = functools.partial(_advance, x, norms, jnp.sqrt((y**2).sum(0)), tolerance)
+    advance = functools.partial(_advance, x, norms, jnp.sqrt((y**2).sum(0)), tolerance, allowed)
     for capacity in _capacities(coefficients):
         room = capacity - state.basis.shape[1]
         state = state._replace(basis=jnp.pad(state.basis, ((0, 0), (0, room), (0, 0))))
@@ -118,15 +115,15 @@ def _capacities(coefficients: int) -> list[int]:
     return [*sizes, coefficients]
 
 
-def _advance(x, norms, target_norm, tolerance, state: _State) -> _State:
+def _advance(x, norms, target_norm, tolerance, allowed, state: _State) -> _State:
     """One more voxel for every target that is still choosing."""
     eps = jnp.finfo(x.dtype).eps
-    rows = jnp.arange(len(state.support))
-    correlation = jnp.where(state.free, jnp.abs(state.residual @ x), -1)  # [t v]
-    best, voxel = _highest(correlation)
+    correlation = jnp.abs(state.residual @ x)  # [t v]
+    best, voxel = _highest(correlation if allowed is None else jnp.where(allowed, correlation, -1))
     column, projections = _orthogonal(state.basis, x.T[voxel])  # [t n], [t c]
     norm = jnp.sqrt((column**2).sum(-1))
-    # What is left below rounding is noise of the arithmetic, not a voxel to be chosen.
+    # What is left below rounding is noise of the arithmetic, not a voxel to be chosen; one that was
+    # chosen before has nothing left.
     live = state.live & (best > 8 * eps * norms[voxel] * target_norm)
     live &= norm**2 > eps * norms[voxel] ** 2
     column = jnp.where(live[:, None], column / jnp.where(live, norm, 1)[:, None], 0)
@@ -140,7 +137,6 @@ def _advance(x, norms, target_norm, tolerance, state: _State) -> _State:
         basis=state.basis.at[:, state.step].set(column),
         triangle=state.triangle.at[:, :, state.step].set(jnp.where(live[:, None], projections, 0)),
         support=state.support.at[:, state.step].set(jnp.where(live, voxel, 0)),
-        free=state.free.at[rows, voxel].set(False),
         live=going,
         count=state.count + live,
     )

@@ -54,7 +54,6 @@ def fit(
     mean, deviation = select.moments(voxels)
     scale = np.where(deviation == 0, 1, deviation) if options['standardise'] else np.ones_like(mean)
     x = (np.asarray(voxels, dtype) - mean.astype(dtype)) / scale.astype(dtype)
-    x[:, deviation == 0] = 0
     y = np.asarray(target, np.float64).reshape(len(x), -1)
     intercept = y.mean(0)
     return _in_blocks(options, k, x, y - intercept, chosen) | {

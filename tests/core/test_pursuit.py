@@ -96,6 +96,22 @@ def test_float32_with_strongly_correlated_voxels_keeps_its_digits():
         np.testing.assert_allclose(fit[:, i], best, atol=2e-3 * np.abs(y[:, i]).max())
 
 
+def test_a_voxel_almost_inside_the_basis_is_left_orthogonal_to_it():
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.standard_normal((100, 8)))[0].T.astype(np.float32)
+    column = basis.T @ rng.standard_normal(8) + 1e-4 * rng.standard_normal(100)
+    left, _ = pursuit._orthogonal(basis[None], column[None].astype(np.float32))
+    assert np.abs(basis @ np.asarray(left)[0]).max() < 1e-6 * np.linalg.norm(left)
+
+
+def test_near_twins_in_float32_do_not_blow_up_the_weights():
+    x, y = _data(13, 60, 12, 5)
+    x[:, 7] = x[:, 2] + 1e-4 * np.random.default_rng(1).standard_normal(60)
+    found = pursuit.solve(x.astype(np.float32), y.astype(np.float32), 12)
+    assert np.abs(found.weights).max() < 10
+    assert (np.asarray(found.count) <= 11).all()
+
+
 def test_an_exact_target_stops_early_and_unused_places_are_zero():
     x, _ = _data(8, 50, 30, 1)
     y = x[:, [3]] * 2 - x[:, [11]]
