@@ -69,7 +69,7 @@ def run(cfg, workdir) -> pathlib.Path:
         test = controls.rows_to_score(cfg, brain.test)
         decoded = experiment.decode(fitted, test.voxels)
         truth = experiment.truth(test)
-        score = scorer(cfg, brain)
+        score = scorer(cfg, brain, audited['label'])
         scores = score(decoded['images'], truth, 'test', test.image_id)
         folder.npz('reconstructions.npz', arrays(cfg, test, decoded, truth))
         progress.step('decode_and_score')
@@ -127,8 +127,11 @@ def load_or_fit(experiment, name: str, path: pathlib.Path):
     return params
 
 
-def scorer(cfg, brain):
-    """(images, truth, split, image_id) -> {metric: entry}, with this run's seed and settings."""
+def scorer(cfg, brain, label=None):
+    """(images, truth, split, image_id) -> {metric: entry}, with this run's seed and settings.
+
+    `label` ('seen images') is written into every entry where the audit gave one.
+    """
 
     def score(images, truth, split, image_id):
         scored = suite.score(
@@ -143,7 +146,8 @@ def scorer(cfg, brain):
             clusters=image_id if cfg.score_rows else None,
         )
         unit = 'row' if cfg.score_rows else 'image'
-        return {name: results.entry(value, split, unit) for name, value in scored.items()}
+        marked = {'label': label} if label else {}
+        return {k: results.entry(v, split, unit) | marked for k, v in scored.items()}
 
     return score
 

@@ -143,6 +143,8 @@ def test_a_seen_test_image_can_be_allowed_and_is_then_said(changed, tmp_path, ru
     assert code == 0
     assert told(tmp_path / 'a')['audit']['seen_test_images'] == 1
     assert 'seen images' in (tmp_path / 'a' / 'report.html').read_text()
+    scores = json.loads((tmp_path / 'a' / 'scores.json').read_text())
+    assert all(entry['label'] == 'seen images' for entry in scores['scores'].values())
 
 
 def test_constant_voxels_do_no_harm_and_are_counted(changed, tmp_path, run):

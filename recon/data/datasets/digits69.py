@@ -7,6 +7,7 @@ import numpy as np
 import scipy.io
 
 from recon.core import errors, types
+from recon.data import mark
 
 DEFAULTS = dict(
     path='',  # digit69_28x28.mat, or the folder that holds it
@@ -64,7 +65,8 @@ def load(cfg) -> types.BrainData:
             'subject': 1,
             'split': 'as published: fmriTrn and fmriTest',
             'voxel_unit': 'response amplitude as published, not z-scored',
-        },
+        }
+        | mark.facts(path.parent),
     )
 
 

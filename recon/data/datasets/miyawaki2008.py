@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 
 from recon.core import errors, types
-from recon.data import nifti
+from recon.data import mark, nifti
 
 DEFAULTS = dict(
     path='',  # the folder that holds func/, label/ and mask/, or its parent with miyawaki2008/
@@ -90,7 +90,8 @@ def load(cfg) -> types.BrainData:
             'shift_volumes': shift,
             'detrend': 'linear, by run',
             'voxel_unit': 'scanner units, detrended, not z-scored',
-        },
+        }
+        | mark.facts(root),
     )
 
 

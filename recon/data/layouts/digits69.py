@@ -8,6 +8,7 @@ import scipy.io
 from PIL import Image, ImageDraw
 
 from recon.core import errors, results
+from recon.data import mark
 from recon.data.datasets import digits69
 from recon.data.simulator import areas
 from recon.data.simulator import brain as brains
@@ -74,6 +75,7 @@ def write(root, *, subject: int = 1, scale: str = 'toy', seed: int = 0) -> pathl
         | {f'{name}_image_id': ids[part == i] for i, name in enumerate(('train', 'test'))}
         | {'pictures': pictures, 'signals': signals, 'labels': labels - 1},
     )
+    mark.leave(root)
     return root
 
 

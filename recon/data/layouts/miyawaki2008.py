@@ -8,6 +8,7 @@ import numpy as np
 import scipy.stats
 
 from recon.core import errors, results
+from recon.data import mark
 from recon.data.datasets import miyawaki2008
 from recon.data.layouts import _grid
 from recon.data.simulator import areas, patterns
@@ -110,6 +111,7 @@ def write(root, *, subject: int = 1, scale: str = 'toy', seed: int = 0) -> pathl
     known = brains.truth(brain)
     per_voxel = {k: v[order] for k, v in known.items() if np.shape(v)[:1] == (len(order),)}
     results.write_npz(root.with_name(f'{root.name}_truth') / 'truth.npz', known | per_voxel | truth)
+    mark.leave(root)
     return root
 
 
