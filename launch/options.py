@@ -20,6 +20,8 @@ from ml_collections import config_flags
 from recon.core import errors, lookup, results, settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+_DISK = (errno.ENOSPC, errno.EDQUOT)
+_USERS_CAUSE = (*_DISK, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 @dataclasses.dataclass
@@ -231,10 +233,11 @@ def exit_codes():
     except KeyboardInterrupt:
         ended.code = 130
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno not in _USERS_CAUSE:
             raise
         what = f'{os.strerror(error.errno)}: {error.filename or "the work folder"}'
-        ended.code = _complain(f'{what} | free some space or name another --workdir, and run again')
+        remedy = 'free some space' if error.errno in _DISK else 'name another --workdir'
+        ended.code = _complain(f'{what} | {remedy}, and run again')
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -6,6 +6,7 @@ import pytest
 from nilearn.datasets import func as nilearn_files
 
 from recon.core import errors
+from recon.data import mark
 from recon.data.datasets import miyawaki2008 as reader
 from recon.data.layouts import miyawaki2008
 
@@ -29,7 +30,7 @@ def test_the_files_are_those_that_nilearn_fetches(folder):
     runs = [f'{kind}_run{i + 1:02d}' for kind, n in reader.RUNS.items() for i in range(n)]
     func = {f'func/data_{run}.nii.gz' for run in runs}
     labels = {f'label/data_{run}_label.csv' for run in runs}
-    assert set(digests(folder)) == masks | func | labels | {'bg.nii.gz'}
+    assert set(digests(folder)) == masks | func | labels | {'bg.nii.gz', mark.FILE}
     assert set(reader.files()) == masks | func | labels
 
 
