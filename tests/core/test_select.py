@@ -34,7 +34,7 @@ def test_f_of_float32_voxels_keeps_its_digits_far_from_zero():
 
 def test_many_targets_with_different_levels_equal_one_target_at_a_time():
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((80, 300))  # more than one block of voxels
+    x = rng.standard_normal((80, 700))  # more than one block of voxels
     classes = np.stack([rng.integers(0, k, 80) / max(k - 1, 1) for k in (2, 3, 5, 10, 26)], -1)
     got = select.f_scores(x, classes)
     for t in range(classes.shape[1]):
