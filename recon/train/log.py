@@ -2,10 +2,12 @@
 
 import json
 import pathlib
+import sys
 import time
 
 from absl import logging
-from tensorboardX import SummaryWriter
+
+_ABSENT = object()
 
 
 class Log:
@@ -20,7 +22,7 @@ class Log:
     def __enter__(self):
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = open(self.folder / 'metrics.jsonl', 'a', buffering=1)  # noqa: SIM115
-        self._events = SummaryWriter(str(self.folder))
+        self._events = _event_writer(self.folder)
         return self
 
     def __exit__(self, *_):
@@ -32,6 +34,20 @@ class Log:
         for name, value in scalars.items():
             self._file.write(json.dumps({'step': step, 'name': name, 'value': float(value)}) + '\n')
             self._events.add_scalar(name, float(value), step)
+
+
+def _event_writer(folder: pathlib.Path):
+    """The writer of tensorboardX, which would import torch where it finds it."""
+    found = sys.modules.get('torch', _ABSENT)
+    sys.modules['torch'] = None
+    try:
+        from tensorboardX import SummaryWriter
+    finally:
+        if found is _ABSENT:
+            del sys.modules['torch']
+        else:
+            sys.modules['torch'] = found
+    return SummaryWriter(str(folder))
 
 
 class Progress:

@@ -84,13 +84,14 @@ def test_top_level_is_as_planned():
     assert top <= TOP, top - TOP
 
 
-def test_a_run_needs_neither_torch_nor_tensorflow():
+def test_a_run_needs_neither_torch_nor_tensorflow(tmp_path):
     code = (
-        'import sys; from recon import pipeline; from recon.core import lookup\n'
-        'from launch import main, sweep, report\n'
+        'import sys; from recon.core import lookup; from launch import main, sweep, report, fetch\n'
         'for n in lookup.names("recon.decoders"): __import__(f"recon.decoders.{n}")\n'
+        f'main.main(["--config=configs/digits69_ridge.py:smoke", "--workdir={tmp_path}/a"])\n'
         'bad = {"torch", "tensorflow", "himalaya", "skimage"} & set(sys.modules)\n'
         'sys.exit(str(bad) if bad else 0)'
     )
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert (tmp_path / 'a' / 'report.html').exists()

@@ -4,12 +4,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 
-from recon.core import errors, lock, results, types
+from recon.core import errors, results, types
 
 
 def run_json(folder):
@@ -80,16 +79,6 @@ def test_a_live_process_holds_the_folder_and_a_dead_one_does_not(tmp_path):
         holder.wait()
     with results.Run(tmp_path / 'a', {}, {}):
         assert json.loads((tmp_path / 'a' / 'lock').read_text())['pid'] == os.getpid()
-
-
-def test_a_lock_of_another_host_is_dead_when_its_heartbeat_is_old(tmp_path):
-    path = tmp_path / 'lock'
-    path.write_text(json.dumps({'pid': 1, 'host': 'elsewhere'}))
-    with pytest.raises(errors.RunFolderError, match='on elsewhere'):
-        lock.refuse_if_alive(path)
-    old = time.time() - 3600
-    os.utime(path, (old, old))
-    lock.refuse_if_alive(path)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_temporary_one(tmp_path, monkeypatch):

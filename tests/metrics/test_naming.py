@@ -1,0 +1,41 @@
+import pytest
+
+from recon.core import errors
+from recon.metrics import naming
+
+
+@pytest.mark.parametrize(
+    ('name', 'kind', 'feature', 'k'),
+    [
+        ('pixcorr', 'pixcorr', None, None),
+        ('two_way_pixel', 'two_way', 'pixel', None),
+        ('two_way_takagi_tiny_clip', 'two_way_takagi', 'tiny_clip', None),
+        ('nway50_pixel', 'nway', 'pixel', 50),
+        ('brain_to_image_top5', 'brain_to_image', None, 5),
+    ],
+)
+def test_a_name_is_taken_apart(name, kind, feature, k):
+    parsed = naming.parse(name, {'tiny_clip': None})
+    assert (parsed.kind, parsed.feature, parsed.k) == (kind, feature, k)
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('pixcor', 'does not exist.*pixcorr'),
+        ('two_way_clip', 'has no net.*features that exist: pixel'),
+        ('f1_macro', 'scored from labels'),
+        ('brain_to_image_top3', 'does not exist'),
+    ],
+)
+def test_a_name_that_cannot_be_scored_says_what_can(name, message):
+    with pytest.raises(errors.ConfigError, match=message):
+        naming.check([name])
+
+
+def test_sizes_and_counts_are_checked_before_any_work():
+    with pytest.raises(errors.ConfigError, match='ssim'):
+        naming.check(['ssim'], size=(10, 10))
+    with pytest.raises(errors.ConfigError, match='among 50 images, there are 20'):
+        naming.check(['nway50_pixel'], n=20)
+    naming.check(['ssim', 'nway20_pixel'], n=20, size=(11, 11))
