@@ -44,6 +44,25 @@ def experiment(**blocks) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(blocks)
 
 
+def digits69(arg: str | None, decoder: dict, **more) -> ml_collections.ConfigDict:
+    """Digits of van Gerven et al. 2010 to pixels, as the files digits69_*.py name the decoder.
+
+    Options: path (the .mat file), smoke (simulated files in its layout).
+    """
+    options = parse_arg(arg, path='../shared/data/digits69/digit69_28x28.mat', smoke=False)
+    cfg = experiment(
+        seed=0,
+        dataset=dict(name='digits69', path=options.path),
+        preprocess=dict(order=('normalise',), normalise=dict(by='all')),
+        targets=dict(pixels=dict(net='image', layer='pixels')),
+        decoder=decoder,
+        metrics=('pixcorr', 'ssim', 'ssim_uniform7', 'mse', 'two_way_pixel'),
+        score_train=True,
+        **more,
+    )
+    return smoke(cfg, 'digits69') if options.smoke else cfg
+
+
 def miyawaki2008(arg: str | None, base: dict) -> ml_collections.ConfigDict:
     """Miyawaki et al. 2008 with one kind of local decoder, as the files miyawaki2008_*.py name it.
 

@@ -3,7 +3,7 @@ r"""Ridge regression from V1-V3 to the pixels of handwritten digits: real fMRI, 
 Data: one subject, 90 training and 10 test images of sixes and nines (van Gerven et al. 2010).
 Method: one penalty for all pixels, chosen by generalised cross-validation on the training images.
 
-Run:    python launch/main.py --config=configs/digits69_ridge.py --config.dataset.path=FILE.mat
+Run:    python launch/main.py --config=configs/digits69_ridge.py:path=FILE.mat
 Smoke:  python launch/main.py --config=configs/digits69_ridge.py:smoke
 Expect: row digits69_ridge of docs/results.md
 """
@@ -12,21 +12,11 @@ from configs import common
 
 
 def get_config(arg=None):
-    """Options: smoke (simulated files in the data set's layout)."""
-    options = common.parse_arg(arg, smoke=False)
-    cfg = common.experiment(
-        seed=0,
-        dataset=dict(name='digits69', path='../shared/data/digits69/digit69_28x28.mat'),
-        preprocess=dict(order=('normalise',), normalise=dict(by='all')),
-        targets=dict(pixels=dict(net='image', layer='pixels')),
-        decoder=dict(
-            name='ridge',
-            penalties=tuple(10 ** (i / 2) for i in range(15)),  # 1 ... 1e7
-            cv='gcv',
-            per_target=False,
-        ),
-        metrics=('pixcorr', 'ssim', 'ssim_uniform7', 'mse', 'two_way_pixel'),
-        learning_curve=(0.25, 0.5, 0.75, 1.0),
-        score_train=True,
+    """Options: see common.digits69."""
+    decoder = dict(
+        name='ridge',
+        penalties=tuple(10 ** (i / 2) for i in range(15)),  # 1 ... 1e7
+        cv='gcv',
+        per_target=False,
     )
-    return common.smoke(cfg, 'digits69') if options.smoke else cfg
+    return common.digits69(arg, decoder, learning_curve=(0.25, 0.5, 0.75, 1.0))

@@ -159,6 +159,16 @@ def test_constant_voxels_do_no_harm_and_are_counted(changed, tmp_path, run):
     assert scores['scores']['pixcorr']['n_undefined'] == 0
 
 
+def test_an_empty_roi_is_refused_before_anything_is_written(tmp_path, run):
+    code, _, err = run(
+        *('--config=configs/quickstart.py:smoke', f'--workdir={tmp_path / "a"}'),
+        *('--config.preprocess.order=rois,normalise,repeats', '--config.preprocess.rois.keep=V1'),
+        '--config.preprocess.rois.drop=V1v,V1d',
+    )
+    assert code == 2 and 'V1' in err and 'DataInvalid' in err and err.count('\n') == 1
+    assert not (tmp_path / 'a').exists()
+
+
 def slow(tmp_path, digits):
     """A run with many stages, so that there is time to disturb it."""
     curve = '--config.learning_curve=' + ','.join(['0.9'] * 400)
