@@ -156,11 +156,18 @@ def _side(ci, value: float, lower: bool) -> int:
 def _against_chance(entry: dict, side: int) -> str:
     if entry.get('chance') is None:
         return 'No chance level was computed for this score.'
-    return {
+    text = {
         1: 'The interval lies clear of chance.',
-        0: 'The interval includes chance: this run does not show that anything was decoded.',
+        0: 'The interval includes chance: by this score alone nothing was decoded.',
         -1: 'The score is worse than chance.',
     }[side]
+    # Chance may be a level (the commoner answer), p is of the pairing: they can part ways.
+    if side < 1 and (entry.get('p') or 1) < 0.05:
+        text += (
+            ' Yet pictures fit their own truth better than that of others '
+            f'({formats.p_text(entry["p"])}); see the other scores.'
+        )
+    return text
 
 
 def _against(best: str, base: dict, entry: dict, ci, clear: bool, percent: bool) -> str:

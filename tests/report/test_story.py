@@ -17,7 +17,16 @@ def verdict(*args, **options):
 
 
 def test_an_interval_that_includes_chance_shows_nothing():
-    assert 'does not show that anything was decoded' in verdict(0.55, [0.45, 0.6])
+    assert 'by this score alone nothing was decoded' in verdict(0.55, [0.45, 0.6])
+
+
+def test_a_score_at_chance_whose_pairing_is_no_luck_says_both():
+    scores = held(0.55, [0.45, 0.6])
+    assert 'Yet pictures fit' not in ' '.join(story.verdict('pixcorr', scores))
+    scores['scores']['pixcorr']['p'] = 0.0005
+    assert 'Yet pictures fit their own truth' in ' '.join(story.verdict('pixcorr', scores))
+    scores['scores']['pixcorr'] |= {'ci95': [0.52, 0.6]}
+    assert 'Yet pictures fit' not in ' '.join(story.verdict('pixcorr', scores))
 
 
 def test_an_interval_clear_of_chance_and_baselines_says_so():
