@@ -10,20 +10,11 @@ import dataclasses
 import numpy as np
 
 from recon.core import errors, image
-from recon.data.simulator import backgrounds, shapes, stencils
+from recon.data.simulator import backgrounds, painting, shapes
 
 SCENES_VERSION = 1
 CATEGORIES = shapes.CATEGORIES
-COLOURS = {
-    'red': (0.85, 0.15, 0.13),
-    'orange': (0.96, 0.55, 0.10),
-    'yellow': (0.97, 0.87, 0.15),
-    'green': (0.16, 0.62, 0.24),
-    'blue': (0.15, 0.32, 0.85),
-    'purple': (0.55, 0.22, 0.70),
-    'white': (0.95, 0.95, 0.95),
-    'black': (0.12, 0.12, 0.14),
-}
+COLOURS = shapes.COLOURS
 SIZES = {'small': 0.25, 'medium': 0.38, 'large': 0.56}  # height over the picture's height
 POSITIONS = (
     'top left', 'top', 'top right', 'left', 'centre', 'right',
@@ -124,12 +115,12 @@ def draw(ids, size: int = 64, seed: int = 0, version: int = SCENES_VERSION) -> S
     box = np.zeros((m, MAX_OBJECTS, 4), np.float32)
     seen = np.zeros((m, MAX_OBJECTS, 2), np.float32)
     contents = np.zeros((m, len(CATEGORIES), MAP, MAP), np.float32)
-    pool = _pooling(size)
+    pool = painting.pooling(size, MAP)
     for start in range(0, m, _CHUNK):
         rows = slice(start, start + _CHUNK)
         canvas, place[rows] = backgrounds.draw(u[rows, 64:], size)
         for i, picture in enumerate(canvas, start):
-            _paint(i, plan, picture, box[i], seen[i], contents[i], pool)
+            painting.paint(i, plan, picture, box[i], seen[i], contents[i], pool)
         images[rows] = image.to_uint8(canvas)
     keep = ('category', 'colour', 'size', 'position')
     return Scenes(
@@ -209,57 +200,3 @@ def _plan(u: np.ndarray, test: np.ndarray) -> dict:
     plan['x'] = 0.2 + 0.3 * cols + shift[:, 1]
     plan['tint'] = 0.92 + 0.14 * u[:, 59:63]
     return plan
-
-
-def _paint(i, plan, canvas, box, seen, contents, pool) -> None:
-    """Puts picture i's objects on its background, front to back; fills what is known of them."""
-    size = len(canvas)
-    clear = np.ones((size, size), np.float32)  # how much of what lies behind is still seen
-    front = np.zeros_like(canvas)
-    for k in range(MAX_OBJECTS):
-        category = plan['category'][i, k]
-        if category < 0:
-            break
-        side = max(6, round(plan['height'][i, k] * size))
-        recipe = _stencil(category, side, plan, i, k)
-        h, w = recipe.shape[:2]
-        top = max(0, min(size - h, round(plan['y'][i, k] * size - h / 2)))
-        left = max(0, min(size - w, round(plan['x'][i, k] * size - w / 2)))
-        recipe = recipe[: size - top, : size - left]
-        h, w = recipe.shape[:2]
-        window = (slice(top, top + h), slice(left, left + w))
-        light = clear[window][..., None]
-        colour, rim = _colours(plan['colour'][i, k], plan['tint'][i, k])
-        front[window] += light * (recipe[..., 1:3] @ np.stack([colour, rim]) + recipe[..., 3:])
-        shown = recipe[..., 0] * light[..., 0]
-        clear[window] -= shown
-        box[k] = top / size, left / size, (top + h) / size, (left + w) / size
-        whole, part = float(recipe[..., 0].sum()), float(shown.sum())
-        seen[k] = part / size**2, part / whole
-        contents[category] += pool[:, window[0]] @ shown @ pool[:, window[1]].T
-    canvas *= clear[..., None]
-    canvas += front
-
-
-def _stencil(category, side, plan, i, k) -> np.ndarray:
-    name = CATEGORIES[category]
-    written = name in ('word', 'letter')
-    variant = int(plan['variant'][i, k]) if written else 0
-    stretch = shapes.STRETCHES[plan['stretch'][i, k]]
-    recipe = stencils.stencil(name, side, stretch, variant)
-    return recipe if written or not plan['mirror'][i, k] else recipe[:, ::-1]
-
-
-def _colours(colour: int, tint: float) -> tuple[np.ndarray, np.ndarray]:
-    """An object's colour and its rim's: dark, but pale around black."""
-    name = tuple(COLOURS)[colour]
-    rim = (0.80, 0.80, 0.80) if name == 'black' else (0.08, 0.08, 0.10)
-    return np.float32(tint) * np.array(COLOURS[name], np.float32), np.array(rim, np.float32)
-
-
-def _pooling(size: int) -> np.ndarray:
-    """[8 size]: the mean over each eighth of the picture, also where size is no multiple of 8."""
-    edges = np.linspace(0, size, MAP + 1)
-    pixels = np.arange(size)
-    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return (np.clip(overlap, 0, None) * MAP / size).astype(np.float32)

@@ -11,6 +11,16 @@ CATEGORIES = (
     'face', 'cat', 'person', 'hand', 'house', 'tower', 'word', 'letter',
     'tree', 'flower', 'car', 'cup', 'bird', 'fish', 'ball', 'star',
 )  # fmt: skip
+COLOURS = {
+    'red': (0.85, 0.15, 0.13),
+    'orange': (0.96, 0.55, 0.10),
+    'yellow': (0.97, 0.87, 0.15),
+    'green': (0.16, 0.62, 0.24),
+    'blue': (0.15, 0.32, 0.85),
+    'purple': (0.55, 0.22, 0.70),
+    'white': (0.95, 0.95, 0.95),
+    'black': (0.12, 0.12, 0.14),
+}
 VARIANTS = 4  # of words and letters; other shapes have one form
 STRETCHES = (0.86, 1.0, 1.16)  # width over height
 
