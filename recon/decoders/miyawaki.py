@@ -269,7 +269,7 @@ def _learn(options, values, pictures, owner, start, rng) -> tuple[dict, dict]:
         'sgd': np.asarray(sgd),
     }
     found = {
-        rule: np.float32((((values * w[owner]) @ shapes - truth) ** 2).mean())
+        rule: np.asarray((((values * w[owner]) @ shapes - truth) ** 2).mean(), np.float32)
         for rule, w in weights.items()
     }
     return weights, found

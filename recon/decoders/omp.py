@@ -100,7 +100,7 @@ def describe(cfg, params: dict) -> dict:
     support, count = np.asarray(params['support']), np.asarray(params['count'])
     spread = np.asarray(params['deviation']) / np.asarray(params['scale'])
     importance = np.zeros(len(spread))
-    np.add.at(importance, support, np.abs(params['weights']) * spread[support])
+    np.add.at(importance, support, np.abs(np.asarray(params['weights'])) * spread[support])
     return {
         'facts': {
             'voxels for each target': {

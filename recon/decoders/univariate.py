@@ -95,7 +95,7 @@ def describe(cfg, params: dict) -> dict:
     voxel, r = np.asarray(params['voxel']), np.abs(np.asarray(params['r']))
     deviation = np.asarray(params['deviation'])
     importance = np.zeros(len(deviation))
-    np.add.at(importance, voxel, np.abs(params['slope']) * deviation[voxel])
+    np.add.at(importance, voxel, np.abs(np.asarray(params['slope'])) * deviation[voxel])
     return {
         'facts': {
             'voxels used by any target': int(len(np.unique(voxel))),

@@ -81,7 +81,7 @@ def published(voxels, pictures, test, k, coefficients):
     return picture, values, supports
 
 
-@pytest.mark.parametrize(('seed', 'side', 'v', 'k'), [(0, 10, 900, 200), (1, 7, 300, 50)])
+@pytest.mark.parametrize(('seed', 'side', 'v', 'k'), [(0, 10, 400, 100), (1, 7, 300, 50)])
 def test_omp_with_equal_weights_is_the_published_recipe(seed, side, v, k):
     voxels, pictures, _ = brain(seed, n=300, extra=40, side=side, v=v)
     cfg = config(base=dict(name='omp', coefficients=10, dtype='float64'), select=dict(by='f', k=k))
@@ -171,6 +171,39 @@ def test_one_call_with_own_voxels_equals_a_call_for_each_window(base, monkeypatc
     monkeypatch.undo()
     np.testing.assert_allclose(got, miyawaki.predict(cfg, fast, voxels[240:]), atol=1e-4)
     np.testing.assert_allclose(a, miyawaki.describe(cfg, fast)['importance'], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('base', 'peer'),
+    [
+        (dict(name='ridge', penalties=(50.0,)), linear_model.Ridge(alpha=50.0)),
+        (dict(name='linear'), linear_model.LinearRegression()),
+    ],
+)
+def test_other_decoders_with_own_voxels_equal_scikit_learns_pipeline(base, peer):
+    voxels, pictures, _ = brain(3, side=3)
+    cfg = config(base=base, select=dict(k=25), scales=((1, 1), (2, 2)))
+    params = miyawaki.fit(cfg, voxels[:240], pictures[:240])
+    targets = np.concatenate([patterns.unfold(pictures, s) for s in ((1, 1), (2, 2))], 1)
+    got = _windows.predict(miyawaki._options(cfg), params['local'], voxels[240:])
+    for i, target in enumerate(targets.T):
+        best = feature_selection.SelectKBest(feature_selection.f_classif, k=25)
+        model = pipeline.make_pipeline(best, preprocessing.StandardScaler(), peer)
+        model.fit(voxels[:240].astype(np.float64), target[:240].astype(np.float64))
+        wanted = model.predict(voxels[240:].astype(np.float64))
+        np.testing.assert_allclose(got[:, i], wanted, atol=1e-3)
+    importance = miyawaki.describe(cfg, params)['importance']
+    assert importance.shape == (200,)
+    assert ((importance > 0) == np.isin(np.arange(200), params['local']['chosen'])).all()
+
+
+@pytest.mark.parametrize('how', ['equal', 'nnls'])
+def test_params_are_arrays_in_nested_dicts(how):
+    voxels, pictures, runs = brain()
+    cfg = small(combine=dict(how=how, folds=3), base=dict(name='univariate'))
+    params = miyawaki.fit(cfg, voxels[:240], pictures[:240], groups=runs[:240])
+    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(params))
+    assert ('errors' in params) == (how == 'nnls')
 
 
 @pytest.mark.parametrize('select', [None, dict(by='none'), dict(by='correlation', k=60)])
