@@ -33,7 +33,7 @@ format: $(V)/.dev
 	$(BIN)/ruff format .
 
 bench: $(V)/.dev
-	for b in benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+	for b in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$b .py) || exit 1; done
 
 $(V)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "recon needs Python 3.11 to 3.13; name one: make PYTHON=python3.11")'
