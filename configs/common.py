@@ -63,16 +63,16 @@ def digits69(arg: str | None, decoder: dict, **more) -> ml_collections.ConfigDic
     return smoke(cfg, 'digits69') if options.smoke else cfg
 
 
-def miyawaki2008(arg: str | None, base: dict) -> ml_collections.ConfigDict:
+def miyawaki2008(arg: str | None, base: dict, k: int = 500) -> ml_collections.ConfigDict:
     """Miyawaki et al. 2008 with one kind of local decoder, as the files miyawaki2008_*.py name it.
 
     Options: path, rois ('V1+V2'; '' is the whole mask), rows (volumes or blocks), scales (the n of
     1x1, 1xn, nx1, nxn; 1 is 1x1 alone), combine (equal, nnls, sgd), k (voxels for each local
-    decoder), smoke.
+    decoder by F score; 0 is all of them), smoke.
     """
     options = parse_arg(
         arg,
-        **dict(path='data/miyawaki2008', rois='', rows='volumes', scales=2, combine='nnls', k=500),
+        **dict(path='data/miyawaki2008', rois='', rows='volumes', scales=2, combine='nnls', k=k),
         smoke=False,
     )
     n = options.scales
@@ -88,7 +88,7 @@ def miyawaki2008(arg: str | None, base: dict) -> ml_collections.ConfigDict:
             name='miyawaki',
             scales=((1, 1),) if n == 1 else ((1, 1), (1, n), (n, 1), (n, n)),
             base=base,
-            select=dict(by='f', k=options.k),
+            select=dict(by='f' if options.k else 'none', k=options.k or 1),
             combine=dict(how=options.combine, per='scale'),
         ),
         metrics=BINARY_METRICS,

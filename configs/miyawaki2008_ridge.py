@@ -2,7 +2,7 @@ r"""Miyawaki et al. 2008: local image bases, each decoded by ridge regression.
 
 Data: one subject looking at 10 x 10 black and white patterns; random patterns train, figures test.
 Method: one penalty for each local decoder, by leave-one-out;
-  bases of several scales, 500 voxels for each local decoder by F score; scales are combined by
+  bases of several scales, all voxels (k=500: those of highest F score); scales are combined by
   weights learned on held-out training runs (the paper's combination coefficients), or equally
   (combine=equal, as in nilearn's example).
 
@@ -16,4 +16,4 @@ from configs import common
 
 def get_config(arg=None):
     """Options: see common.miyawaki2008."""
-    return common.miyawaki2008(arg, base=dict(name='ridge', per_target=True))
+    return common.miyawaki2008(arg, base=dict(name='ridge', per_target=True), k=0)

@@ -29,6 +29,9 @@ BASES = {
     'univariate': dict(name='univariate'),
 }
 
+# These choose 500 voxels for each local decoder; the others, as in the report, use all.
+SELECTING = ('omp', 'univariate')
+
 
 def get_config(arg=None):
     """Options: base (omp, linear, bayes_ridge, ridge, univariate), and common.miyawaki2008."""
@@ -38,7 +41,7 @@ def get_config(arg=None):
     base = bases[-1] if bases else 'omp'
     if base not in BASES:
         raise ValueError(f'option base={base!r}; bases that exist: {", ".join(BASES)}')
-    return common.miyawaki2008(others, base=BASES[base])
+    return common.miyawaki2008(others, BASES[base], k=500 if base in SELECTING else 0)
 
 
 def get_sweep(arg=None):
