@@ -1,7 +1,7 @@
 """The search of kernel ridge: voxels, widths, weights of kernels and penalties by left-out rows.
 
 `options` are those of decoders/kernel_ridge.py. Letters: c numbers of voxels, w widths, m mixtures,
-a penalties, s voxel sets (one kernel each).
+g contrasts, a penalties, s voxel sets (one kernel each).
 """
 
 import itertools
@@ -28,16 +28,31 @@ def used_voxels(options: dict, x, y, areas, count: int) -> np.ndarray:
     return used
 
 
-def choose(error: np.ndarray) -> tuple[int, int, int, np.ndarray]:
-    """Indices of voxels, width and mixture, and of penalties [t] or [1]: the lowest error."""
+def choose(error: np.ndarray, contrasts=(1.0,), slack: float = 0.0) -> tuple:
+    """The lowest error, or a higher contrast that costs nearly nothing.
+
+    Of all kernels and contrasts within `slack` (relative) of the lowest error the highest contrast
+    is taken, and of these the lowest error: squared error hardly sees a grey haze, an eye does.
+
+    Args:
+      error: [c w m g a t].
+      contrasts: [g].
+      slack: 0 for the lowest error alone.
+
+    Returns:
+      (indices [4] of voxels, width, mixture and contrast; indices of penalties [t] or [1]).
+    """
     error = np.where(np.isfinite(error), error, np.inf)
-    kernel = error.min(3).mean(-1)  # [c w m]: each target at its own best penalty
+    kernel = error.min(4).mean(-1, dtype=np.float64)  # [c w m g], each target at its best penalty
+    near = kernel <= kernel.min() * (1 + slack)
+    high = np.where(near, np.asarray(contrasts, np.float64), -np.inf)
+    kernel = np.where(high == high.max(), kernel, np.inf)
     best = np.unravel_index(np.argmin(kernel), kernel.shape)
-    return *(int(i) for i in best), np.argmin(error[best], axis=0)
+    return np.array(best), np.argmin(error[best], axis=0)
 
 
 def cross_validate(options, grid, x, y, areas, groups, generator) -> np.ndarray:
-    """Error of left-out rows [c w m a t], mean over folds and repeats; t is 1 if not per_target.
+    """Error of left-out rows [c w m g a t], mean over folds and repeats; t is 1 if not per_target.
 
     Voxels and widths are found again on the rows that are left.
     """
@@ -60,19 +75,20 @@ def cross_validate(options, grid, x, y, areas, groups, generator) -> np.ndarray:
             enumerate(grid['tried_widths']), enumerate(grid['tried_mixtures'])
         ):
             k = [kernels.mix(b, scale * width, mixture, options['kernel']) for b in (own, new)]
-            total[i, j, m] += _fold_error(options, k, y[train], y[test], grid['penalties'])
+            total[i, j, m] += _fold_error(options, k, y[train], y[test], grid)
     return total / len(parts)
 
 
-def _fold_error(options, k, train, test, penalties) -> np.ndarray:
-    """[a t], or [a 1] as the mean over targets."""
+def _fold_error(options, k, train, test, grid) -> np.ndarray:
+    """[g a t], or [g a 1] as the mean over targets."""
     factor = solvers.factor_gram(k[0], bool(options['intercept']))
+    last = grid['penalties'], limits(options), grid['tried_contrasts']
     out = [
-        kernels.held_out_errors(factor, k, train[:, p], test[:, p], penalties, limits(options))
+        kernels.held_out_errors(factor, k, train[:, p], test[:, p], *last)
         for p in penalty.blocks(train.shape[1], options['target_block'])
     ]
-    out = np.concatenate([np.asarray(o) for o in out], 1)
-    return out if options['per_target'] else out.mean(1, keepdims=True)
+    out = np.concatenate([np.asarray(o) for o in out], -1)
+    return out if options['per_target'] else out.mean(-1, keepdims=True)
 
 
 def solve(options, x, y, used, width, mixture, penalties) -> dict:

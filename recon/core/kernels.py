@@ -74,8 +74,9 @@ def held_out_errors(
     test: Float[Array, 'k t'],
     penalties: Float[Array, 'a'],
     limits: tuple[float, float],
-) -> Float[Array, 'a t']:
-    """Mean squared error on rows that were left out, for every penalty and target.
+    contrasts: Float[Array, 'g'],
+) -> Float[Array, 'g a t']:
+    """Mean squared error on rows that were left out, for every contrast, penalty and target.
 
     Args:
       factor: `solvers.factor_gram` of the training kernel.
@@ -84,6 +85,7 @@ def held_out_errors(
       test: targets of the rows left out.
       penalties: > 0.
       limits: predictions are clipped to these, (-inf, inf) for not at all.
+      contrasts: see `finish`.
     """
     mean = train.mean(0) * factor.intercept  # [t]
     z = solvers.project(factor, train - mean)
@@ -93,9 +95,20 @@ def held_out_errors(
         predicted = kernels[1] @ dual + mean
         if factor.intercept:
             predicted = predicted + constant(kernels[0], dual)
-        return ((jnp.clip(predicted, *limits) - test) ** 2).mean(0)
+        return jnp.stack([((finish(predicted, limits, g) - test) ** 2).mean(0) for g in contrasts])
 
-    return jax.lax.map(one, penalties)
+    return jnp.swapaxes(jax.lax.map(one, penalties), 0, 1)
+
+
+def finish(predicted: Float[Array, 'k t'], limits: tuple[float, float], contrast: float):
+    """Predictions stretched about the middle of `limits` and clipped; untouched by infinite limits.
+
+    A penalty draws predictions to their mean, which leaves a grey haze where pictures are black or
+    white. A contrast above 1 undoes that, and clipping takes what it overshoots.
+    """
+    middle = (limits[0] + limits[1]) / 2
+    stretched = (predicted - middle) * contrast + middle
+    return jnp.clip(jnp.where(jnp.isfinite(middle), stretched, predicted), *limits)
 
 
 def constant(kernel: Float[Array, 'n n'], dual: Float[Array, 'n t']) -> Float[Array, 't']:

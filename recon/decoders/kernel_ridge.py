@@ -1,7 +1,7 @@
 """Kernel ridge regression: linear, RBF, or a sum of one kernel for each area.
 
-Everything that is chosen (number of voxels, kernel width, weights of the areas, penalty) is chosen
-by the lowest mean squared error of left-out rows; voxels are selected again within every fold.
+Everything that is chosen (number of voxels, kernel width, weights of the areas, contrast, penalty)
+is chosen by the mean squared error of left-out rows; voxels are selected again within every fold.
 
 Source: core/kernels.py.
 """
@@ -25,6 +25,8 @@ DEFAULTS = dict(
     per_target=False,  # a penalty for each target; kernel and voxels are shared
     intercept=True,  # a constant without a penalty
     limits=(),  # (lowest, highest): predictions are clipped, in the choice too
+    contrasts=(1.0,),  # stretch about the middle of `limits` before clipping (kernels.finish)
+    slack=0.0,  # the highest contrast whose error is within this share of the lowest
     target_block=4096,  # targets at a time: bounds the memory
 )
 
@@ -51,8 +53,9 @@ def fit(
     Returns:
       rows [n v] centred; used [s v] bool voxels, scale [s] and mixture [s] of each kernel;
       dual [n t]; target_mean [t] the constant; penalty [t] or [1]; voxel_mean, voxel_std [v]; shape
-      of one target. Of the choice: tried_voxels, tried_widths, tried_mixtures, penalties, choice
-      [3] indices of the first three, errors [voxels widths mixtures penalties] (mean over targets).
+      of one target; contrast []. Of the choice: tried_voxels, tried_widths, tried_mixtures,
+      tried_contrasts, penalties, choice [4] indices of all but the last, errors [voxels widths
+      mixtures contrasts penalties] (mean over targets).
 
     Raises:
       ConfigError: an option that does not fit, an area that does not exist or is empty.
@@ -68,23 +71,25 @@ def fit(
         'tried_voxels': np.array(options['voxels'] or (x.shape[1],), np.int64),
         'tried_widths': np.array(options['widths'], np.float32),
         'tried_mixtures': _mixtures(len(areas), options['mixtures'], generator),
+        'tried_contrasts': np.array(options['contrasts'], np.float32),
         'penalties': np.sort(np.array(options['penalties'], np.float32)),
     }
     groups = np.arange(len(x)) if groups is None else np.asarray(groups)
     error = kernel_search.cross_validate(options, grid, x, y, areas, groups, generator)
-    voxels_i, width_i, mixture_i, chosen = kernel_search.choose(error)
-    used = kernel_search.used_voxels(options, x, y, areas, grid['tried_voxels'][voxels_i])
+    choice, chosen = kernel_search.choose(error, grid['tried_contrasts'], options['slack'])
+    count, width, mixture, contrast = (g[i] for g, i in zip(grid.values(), choice, strict=False))
+    used = kernel_search.used_voxels(options, x, y, areas, count)
     solved = kernel_search.solve(
         options,
         x,
         y - of_target['target_mean'],
         used,
-        grid['tried_widths'][width_i],
-        grid['tried_mixtures'][mixture_i],
+        width,
+        mixture,
         grid['penalties'][chosen],
     )
     solved['target_mean'] = of_target.pop('target_mean') + solved.pop('constant')
-    curves = {'errors': error.mean(-1), 'choice': np.array([voxels_i, width_i, mixture_i])}
+    curves = {'errors': error.mean(-1), 'choice': choice, 'contrast': contrast}
     return of_target | of_voxels | grid | solved | curves | {'rows': x, 'used': used}
 
 
@@ -109,7 +114,7 @@ def predict(cfg, params: dict, voxels: Float[np.ndarray, 'k v']) -> np.ndarray:
     bases = kernels.bases(new, rows, used, options['kernel'])
     k = kernels.mix(bases, params['scale'], params['mixture'], options['kernel'])  # [k n]
     out = np.asarray(k) @ np.asarray(params['dual']) + np.asarray(params['target_mean'])
-    out = np.clip(out, *kernel_search.limits(options))
+    out = np.asarray(kernels.finish(out, kernel_search.limits(options), params['contrast']))
     return out.reshape(len(new), *np.asarray(params['shape'])).astype(np.float32)
 
 
@@ -120,36 +125,26 @@ def describe(cfg, params: dict) -> dict:
     """
     error, choice = np.asarray(params['errors']), np.asarray(params['choice'])
     chosen = np.asarray(params['penalty'])
-    axes = (('voxels', 'tried_voxels'), ('width', 'tried_widths'), ('penalty', 'penalties'))
-    values = {name: np.asarray(params[key]) for name, key in axes}
-    best = {'voxels': values['voxels'][choice[0]], 'width': values['width'][choice[1]]}
-    best['penalty'] = chosen[0] if len(chosen) == 1 else None
-    curves = []
-    for axis, name in ((0, 'voxels'), (1, 'width'), (3, 'penalty')):
-        if len(values[name]) < 2:
-            continue
-        others = tuple(i for i in range(4) if i != axis)
-        series = {
-            'name': 'left-out rows, the rest at its best',
-            'x': values[name].tolist(),
-            'y': error.min(others).tolist(),
-        }
-        curves.append(
-            {
-                'title': f'Error against {name}',
-                'x_label': name,
-                'y_label': 'mean squared error, mean over targets',
-                'log_x': True,
-                'series': [series],
-                'chosen': None if best[name] is None else float(best[name]),
-            }
-        )
+    axes = {
+        'voxels': (0, 'tried_voxels'),
+        'width': (1, 'tried_widths'),
+        'contrast': (3, 'tried_contrasts'),
+        'penalty': (4, 'penalties'),
+    }
+    curves, best = [], {}
+    for name, (axis, key) in axes.items():
+        values = np.asarray(params[key])
+        best[name] = float(values[choice[axis]]) if axis < 4 else float(chosen[0])
+        if len(values) > 1:
+            shared = axis < 4 or len(chosen) == 1
+            curves.append(_curve(name, values, error, axis, best[name] if shared else None))
     used = np.asarray(params['used'])
     facts = {
         'kernel': _options(cfg)['kernel'],
         'voxels in each kernel': [int(u.sum()) for u in used],
-        'width (medians of the squared distance)': float(best['width']),
-        'penalty': 'one for each target' if len(chosen) > 1 else float(chosen[0]),
+        'width (medians of the squared distance)': best['width'],
+        'contrast': best['contrast'],
+        'penalty': 'one for each target' if len(chosen) > 1 else best['penalty'],
         'weights of the areas': [float(m) for m in np.asarray(params['mixture'])],
         'combinations tried': int(error.size),
         'error of left-out rows (the lowest, so optimistic)': _finite(error.min()),
@@ -163,6 +158,20 @@ def describe(cfg, params: dict) -> dict:
     }
 
 
+def _curve(name: str, values: np.ndarray, error: np.ndarray, axis: int, chosen) -> dict:
+    """The lowest error at each value of one axis of the grid."""
+    lowest = error.min(tuple(i for i in range(error.ndim) if i != axis))
+    series = {'name': 'left-out rows, the rest at its best', 'x': values.tolist()}
+    return {
+        'title': f'Error against {name}',
+        'x_label': name,
+        'y_label': 'mean squared error, mean over targets',
+        'log_x': True,
+        'series': [series | {'y': lowest.tolist()}],
+        'chosen': chosen,
+    }
+
+
 def _options(cfg) -> dict:
     options = {key: cfg.get(key, value) for key, value in DEFAULTS.items()}
     for key, known in (('kernel', kernels.KERNELS), ('score', kernels.SCORES)):
@@ -173,13 +182,20 @@ def _options(cfg) -> dict:
     if options['kernel'] == 'linear':
         options['widths'] = (1.0,)  # a linear kernel has none
     penalty.check(options | {'cv': 'kfold'}, 'decoder')
-    for key, least in (('widths', 0), ('voxels', 0), ('repeats', 0), ('mixtures', -1)):
+    lowest = {'widths': 0, 'contrasts': 0, 'voxels': 0, 'repeats': 0, 'mixtures': -1}
+    for key, least in lowest.items():
         given = np.atleast_1d(np.asarray(options[key], float))
-        if not (given > least).all() or (key == 'widths' and not given.size):
+        if not (given > least).all() or (key in ('widths', 'contrasts') and not given.size):
             raise errors.ConfigError(f'{key} is {options[key]}', f'decoder.{key}', f'> {least}')
     if len(options['limits']) not in (0, 2):
         raise errors.ConfigError(
             f'limits are {options["limits"]}', 'decoder.limits', '() or (lowest, highest)'
+        )
+    if options['slack'] < 0:
+        raise errors.ConfigError(f'slack is {options["slack"]}', 'decoder.slack', '>= 0')
+    if not options['limits'] and tuple(options['contrasts']) != (1.0,):
+        raise errors.ConfigError(
+            f'contrasts are {options["contrasts"]}', 'decoder.contrasts', 'they need limits'
         )
     return options
 

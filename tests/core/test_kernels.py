@@ -36,12 +36,17 @@ def test_held_out_errors_equal_scikit_learn_without_a_constant(limits):
     with jax.enable_x64(True):
         factor = solvers.factor_gram(own, False)
         got = np.asarray(
-            kernels.held_out_errors(factor, (own, new), y[train], y[test], penalties, limits)
+            kernels.held_out_errors(
+                factor, (own, new), y[train], y[test], penalties, limits, np.array([1.0, 1.3])
+            )
         )
-    for alpha, error in zip(penalties, got, strict=True):
+    for alpha, error in zip(penalties, np.swapaxes(got, 0, 1), strict=True):
         model = peers.KernelRidge(alpha=alpha, kernel='precomputed').fit(own, y[train])
-        wanted = ((np.clip(model.predict(new), *limits) - y[test]) ** 2).mean(0)
-        np.testing.assert_allclose(error, wanted, rtol=1e-8)
+        plain = model.predict(new)
+        wide = plain * (1.3 if np.isfinite(limits[0]) else 1)  # the middle of the limits is 0
+        for found, predicted in zip(error, (plain, wide), strict=True):
+            wanted = ((np.clip(predicted, *limits) - y[test]) ** 2).mean(0)
+            np.testing.assert_allclose(found, wanted, rtol=1e-8)
 
 
 def test_the_constant_solves_the_bordered_system():
@@ -54,9 +59,14 @@ def test_the_constant_solves_the_bordered_system():
     with jax.enable_x64(True):
         factor = solvers.factor_gram(k)
         got = kernels.held_out_errors(
-            factor, (k, new), y, y[:4], np.array([0.2]), (-np.inf, np.inf)
+            factor, (k, new), y, y[:4], np.array([0.2]), (-np.inf, np.inf), np.ones(1)
         )
-    np.testing.assert_allclose(got[0], wanted, rtol=1e-8)
+    np.testing.assert_allclose(got[0, 0], wanted, rtol=1e-8)
+
+
+def test_contrast_stretches_about_the_middle_and_clips():
+    got = kernels.finish(np.float32([[0.1, 0.5, 0.75, 0.9]]), (0.0, 1.0), 2.0)
+    np.testing.assert_allclose(got, [[0.0, 0.5, 1.0, 1.0]])
 
 
 def test_the_median_scale_is_over_pairs_and_never_zero():

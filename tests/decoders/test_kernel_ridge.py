@@ -9,7 +9,7 @@ import pytest
 import sklearn.kernel_ridge as peers
 import sklearn.model_selection as splits
 
-from recon.core import errors, kernels, select, validation
+from recon.core import errors, kernel_search, kernels, select, validation
 from recon.decoders import kernel_ridge, ridge
 from tests.core.test_solvers import draw
 
@@ -127,13 +127,35 @@ def test_the_lowest_error_wins_and_repeats_average_other_folds():
     x, y = draw(60, 30, 3, dtype=np.float32)
     grid = dict(voxels=(5, 30), widths=(0.5, 2.0), penalties=(0.1, 1.0, 10.0))
     params, _ = fit_predict(x, y, x, repeats=3, rng=jax.random.key(1), **grid)
-    assert params['errors'].shape == (2, 2, 1, 3)
-    c, w, _, a = np.unravel_index(params['errors'].argmin(), params['errors'].shape)
-    assert params['choice'].tolist() == [c, w, 0] and params['penalty'] == grid['penalties'][a]
+    assert params['errors'].shape == (2, 2, 1, 1, 3)
+    c, w, _, _, a = np.unravel_index(params['errors'].argmin(), params['errors'].shape)
+    assert params['choice'].tolist() == [c, w, 0, 0] and params['penalty'] == grid['penalties'][a]
     again, _ = fit_predict(x, y, x, repeats=3, rng=jax.random.key(1), **grid)
     np.testing.assert_array_equal(params['errors'], again['errors'])
     other, _ = fit_predict(x, y, x, repeats=3, rng=jax.random.key(2), **grid)
     assert (params['errors'] != other['errors']).any()
+
+
+def test_contrast_is_chosen_with_the_rest_and_used():
+    x, y = draw(60, 30, 3, dtype=np.float32)
+    y = np.float32(y[:, :1] > 0)
+    x += 3 * (y - 0.5)  # easy to decode, and drawn to the mean by a large penalty
+    options = dict(penalties=(10.0,), widths=(1.0,), limits=(0.0, 1.0))
+    plain, before = fit_predict(x, y, x, **options)
+    params, after = fit_predict(x, y, x, contrasts=(1.0, 2.0, 0.5), **options)
+    errors_of = params['errors'].ravel()
+    assert params['contrast'] == 2 and errors_of.argmin() == 1
+    np.testing.assert_allclose(after, np.clip((before - 0.5) * 2 + 0.5, 0, 1), atol=1e-6)
+
+
+def test_slack_buys_contrast_and_nothing_else():
+    error = np.full((2, 1, 1, 3, 2, 1), 2.0)
+    error[1, 0, 0, 0, 1] = 1.0  # the lowest
+    error[0, 0, 0, 1, 0], error[1, 0, 0, 1, 1] = 1.009, 1.008
+    error[0, 0, 0, 2, 0] = 1.02
+    for slack, wanted, penalty in ((0, [1, 0, 0, 0], 1), (0.01, [1, 0, 0, 1], 1), (1, 0, 0)):
+        choice, chosen = kernel_search.choose(error, (1.0, 1.1, 1.2), slack)
+        assert choice.tolist() == (wanted or [0, 0, 0, 2]) and chosen == [penalty]
 
 
 def test_runs_are_never_split():
@@ -196,9 +218,15 @@ def test_shuffled_rows_decode_at_chance():
 
 def test_the_report_hears_of_every_axis_that_was_searched():
     x, y = draw(30, 20, 4, dtype=np.float32)
-    params, _ = fit_predict(x, y.reshape(30, 2, 2), x, voxels=(5, 10))
+    options = dict(voxels=(5, 10), limits=(-1.0, 1.0), contrasts=(1.0, 1.2))
+    params, _ = fit_predict(x, y.reshape(30, 2, 2), x, **options)
     told = kernel_ridge.describe(ml_collections.ConfigDict(), params)
-    assert [c['x_label'] for c in told['curves']] == ['voxels', 'width', 'penalty']
+    assert [c['x_label'] for c in told['curves']] == [
+        'voxels',
+        'width',
+        'contrast',
+        'penalty',
+    ]
     assert told['curves'][0]['chosen'] in (5, 10)
     assert told['importance'].sum() == told['facts']['voxels in each kernel'][0]
 
@@ -211,6 +239,8 @@ def test_the_report_hears_of_every_axis_that_was_searched():
         (dict(widths=(1.0, 0.0)), r'widths is \(1.0, 0.0\)'),
         (dict(voxels=(0,)), r'voxels is \(0,\)'),
         (dict(limits=(1.0,)), r'limits are \(1.0,\)'),
+        (dict(slack=-0.1), 'slack is -0.1'),
+        (dict(contrasts=(1.1,)), r'contrasts are \(1.1,\) .*need limits'),
         (dict(areas=('V9',)), "area 'V9' does not exist .* V1"),
         (dict(areas=('none',)), "area 'none' is empty"),
         (dict(folds=99), '99 folds for 20 runs'),
