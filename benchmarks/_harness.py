@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 RESULTS = pathlib.Path(__file__).parent / 'results'
+_PAUSE_S = 0.2  # idle threads of the last library spin for a while and would slow the next one
 _PACKAGES = ('jax', 'jaxlib', 'numpy', 'scipy', 'scikit-learn', 'himalaya', 'torch', 'nilearn')
 
 
@@ -33,6 +34,7 @@ def interleaved(calls: dict, repeats: int = 5, warm_up: int = 1) -> dict:
     seconds = {name: [] for name in calls}
     for turn in range(warm_up + repeats):
         for name, call in calls.items():
+            time.sleep(_PAUSE_S)
             start = time.perf_counter()
             jax.block_until_ready(call())
             if turn >= warm_up:
