@@ -17,7 +17,7 @@ The error is flat around the choice: 500 to 700 voxels, widths 0.7 to 1, penalti
 Selecting by peak correlation, weighting voxels by their score, Laplacian and cosine kernels, PCA
 and averages over numbers of voxels were tried: none gained more than 0.0003 of mse.
 
-Run:    python launch/main.py --config=configs/digits69_best.py --config.dataset.path=FILE.mat
+Run:    python launch/main.py --config=configs/digits69_best.py:path=FILE.mat
 Smoke:  python launch/main.py --config=configs/digits69_best.py:smoke
 Expect: row digits69_best of docs/results.md
 """
@@ -26,30 +26,23 @@ from configs import common
 
 
 def get_config(arg=None):
-    """Options: smoke (simulated files in the data set's layout)."""
-    options = common.parse_arg(arg, smoke=False)
-    cfg = common.experiment(
-        seed=0,
-        dataset=dict(name='digits69', path='../shared/data/digits69/digit69_28x28.mat'),
-        preprocess=dict(order=('normalise',), normalise=dict(by='all')),
-        targets=dict(pixels=dict(net='image', layer='pixels')),
-        decoder=dict(
-            name='kernel_ridge',
-            kernel='rbf',
-            score='covariance',
-            voxels=(200, 300, 400, 500, 600, 700, 800),
-            widths=(0.5, 0.7, 1.0, 1.4, 2.0),  # in medians of the squared distance
-            contrasts=(1.0, 1.05, 1.1, 1.15, 1.2, 1.3),
-            penalties=tuple(10.0 ** (i / 2) for i in range(-6, 1)),  # 0.001 ... 1
-            limits=(0.0, 1.0),
-            folds=10,
-            repeats=5,
-            # The rule: of all combinations within half a percent of the lowest mean squared error
-            # the highest contrast, and of these the lowest error.
-            slack=0.005,
-        ),
-        metrics=('pixcorr', 'ssim', 'ssim_uniform7', 'mse', 'two_way_pixel'),
+    """Options: see common.digits69."""
+    decoder = dict(
+        name='kernel_ridge',
+        kernel='rbf',
+        score='covariance',
+        voxels=(200, 300, 400, 500, 600, 700, 800),
+        widths=(0.5, 0.7, 1.0, 1.4, 2.0),  # in medians of the squared distance
+        contrasts=(1.0, 1.05, 1.1, 1.15, 1.2, 1.3),
+        penalties=tuple(10.0 ** (i / 2) for i in range(-6, 1)),  # 0.001 ... 1
+        limits=(0.0, 1.0),
+        folds=10,
+        repeats=5,
+        # The rule: of all combinations within half a percent of the lowest mean squared error
+        # the highest contrast, and of these the lowest error.
+        slack=0.005,
     )
-    if options.smoke:
+    cfg = common.digits69(arg, decoder)
+    if cfg.layout:  # smoke
         cfg.decoder.repeats = 1
-    return common.smoke(cfg, 'digits69') if options.smoke else cfg
+    return cfg
