@@ -43,6 +43,6 @@ def get_config(arg=None):
         slack=0.005,
     )
     cfg = common.digits69(arg, decoder)
-    if cfg.layout:  # smoke
+    if cfg.get('layout'):  # smoke
         cfg.decoder.repeats = 1
     return cfg
