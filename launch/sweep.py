@@ -100,7 +100,7 @@ def run_all(sweep: dict, workdir: pathlib.Path) -> pathlib.Path:
                 'name': run['name'],
                 'scores': kept['scores']['scores'],
                 'published': run.get('published', {}),
-                'data': protocol['data'].get('source', cfg.dataset.name),
+                'data': measured_on(protocol['data'], cfg),
                 'n': kept['scores']['n'],
                 'workdir': run['name'],
             }
@@ -118,6 +118,12 @@ def run_all(sweep: dict, workdir: pathlib.Path) -> pathlib.Path:
     }
     results.write_bytes(workdir / 'table.json', results.to_json(table).encode())
     return html.write_sweep(workdir, table)
+
+
+def measured_on(facts: dict, cfg) -> str:
+    """The name of the data, and whether a program drew them."""
+    name = facts.get('source', cfg.dataset.name)
+    return f'{name} (simulated files)' if facts.get('simulated') else name
 
 
 def by_complexity(name: str, run: dict) -> dict:

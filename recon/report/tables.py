@@ -11,7 +11,8 @@ from recon.report import formats, words
 
 def cell(text, sub: str = '', kind: str = '', head: bool = False, href: str = '') -> dict:
     """One cell: its text, a small second line, a CSS class, whether it heads its row, a link."""
-    return {'text': str(text), 'sub': sub, 'class': kind, 'head': head, 'href': href}
+    held = {'text': str(text), 'sub': sub, 'note': '', 'class': kind}
+    return held | {'head': head, 'href': href}
 
 
 def column(text: str, sub: str = '', number: bool = False) -> dict:
@@ -154,7 +155,10 @@ def comparison(rows: list[dict], metric_names: list[str]) -> dict:
         cells += [cell(row.get('data') or '–', kind='wide')] if with_data else []
         for name in metric_names:
             value = (row.get('scores') or {}).get(name)
-            cells.append(scored(value, words.metric(name)['percent']) | {'class': 'strong'})
+            percent = words.metric(name)['percent']
+            chance = (value or {}).get('chance')
+            note = '' if chance is None else f'chance {formats.number(chance, percent)}'
+            cells.append(scored(value, percent) | {'class': 'strong', 'note': note})
             if name in published:
                 cells.append(cell((row.get('published') or {}).get(name) or '–', kind='muted'))
         out.append(cells)

@@ -26,7 +26,7 @@ def test_runs_go_in_turn_into_one_table_and_are_not_run_again(capsys, tmp_path):
     assert [row['name'] for row in table['rows']] == ['decoder-ridge', 'decoder-univariate']
     for row in table['rows']:
         scores = json.loads((tmp_path / row['workdir'] / 'scores.json').read_text())
-        assert row['scores'] == scores['scores'] and row['data'] == 'digits69'
+        assert row['scores'] == scores['scores'] and row['data'] == 'digits69 (simulated files)'
     page = (tmp_path / 'table.html').read_text()
     assert 'decoder-ridge' in page and 'pixel correlation' in page
     before = {p: p.stat().st_mtime_ns for p in tmp_path.glob('*/scores.json')}

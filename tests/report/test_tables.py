@@ -58,3 +58,10 @@ def test_nested_values_become_dotted_rows():
         ('a.b', '1'), ('a.c', '1, 2.5'), ('d', 'not given'), ('e', 'yes'), ('f.0.g', '20,000'),
         ('h', 'none'),
     ]  # fmt: skip
+
+
+def test_every_score_of_a_comparison_has_its_chance_below():
+    entry = {'mean': 0.8, 'ci95': [0.7, 0.9], 'chance': 0.5, 'better': 'higher'}
+    row = {'name': 'a', 'scores': {'pixcorr': entry}}
+    cell = tables.comparison([row, {'name': 'b', 'scores': {}}], ['pixcorr'])['rows'][0][1]
+    assert cell['note'] == 'chance 0.500' and cell['sub'] == '0.700 to 0.900'
