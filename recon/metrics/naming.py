@@ -48,9 +48,20 @@ def check(names, nets=None, *, n: int | None = None, size: tuple[int, int] | Non
       size: (h, w) of the pictures, if known already.
 
     Raises:
-      ConfigError: an unknown name or feature, pictures smaller than a window, or a choice among
-        more candidates than there are images. The message lists what exists.
+      ConfigError: no name, a name given twice, an unknown name or feature, pictures smaller than a
+        window, or a choice among more candidates than there are images. The message lists what
+        exists.
     """
+    names = list(names)
+    if not names:
+        raise errors.ConfigError(
+            'metrics is empty', 'config.metrics', f'names that exist: {", ".join(known())}'
+        )
+    twice = sorted({str(name) for name in names if names.count(name) > 1})
+    if twice:
+        raise errors.ConfigError(
+            f'metrics names {", ".join(twice)} twice', 'config.metrics', 'name each metric once'
+        )
     for name in names:
         parsed = parse(name, nets or {})
         if size is not None and name in pixel.WINDOWS:

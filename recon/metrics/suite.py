@@ -4,6 +4,7 @@ docs/metrics.md has every definition; the maths is in pixel.py, identify.py and 
 """
 
 import dataclasses
+import numbers
 
 import numpy as np
 from jaxtyping import Float
@@ -64,6 +65,32 @@ def check(names, nets=None, *, n: int | None = None, size: tuple[int, int] | Non
     naming.check(names, nets, n=n, size=size)
 
 
+def check_settings(seed, draws=10_000, permutations=1_000, threshold=0.5) -> None:
+    """Raises ConfigError for settings of `score` that would fail late, or mean nothing.
+
+    Args:
+      seed: an integer, 0 or more.
+      draws: an integer, 1 or more.
+      permutations: an integer, 0 or more.
+      threshold: in [0, 1], where pictures lie.
+    """
+    for key, value, least in (
+        ('seed', seed, 0),
+        ('draws', draws, 1),
+        ('permutations', permutations, 0),
+    ):
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not whole or value < least:
+            raise errors.ConfigError(
+                f'{key} is {value!r}', f'config.{key}', f'give an integer of {least} or more'
+            )
+    number = isinstance(threshold, numbers.Real) and not isinstance(threshold, bool)
+    if not number or not 0 <= threshold <= 1:  # NaN is in no range
+        raise errors.ConfigError(
+            f'threshold is {threshold!r}', 'config.threshold', 'pixels lie in [0, 1]: give such one'
+        )
+
+
 def score(
     names,
     recon: Float[np.ndarray, 'n h w 3'],
@@ -100,8 +127,10 @@ def score(
       {name: Score}, in the order of `names`, unit 'image', per_unit in the order of the rows.
 
     Raises:
-      ConfigError: see `check`;  DataInvalid: shapes that differ, no pictures, NaN in one.
+      ConfigError: see `check` and `check_settings`.
+      DataInvalid: shapes that differ, no pictures, NaN in one.
     """
+    check_settings(seed, draws, permutations, threshold)
     nets = dict(nets or {})
     recon, truth = np.asarray(recon), np.asarray(truth)
     _check_pictures(recon, truth)

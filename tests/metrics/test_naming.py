@@ -39,3 +39,10 @@ def test_sizes_and_counts_are_checked_before_any_work():
     with pytest.raises(errors.ConfigError, match='among 50 images, there are 20'):
         naming.check(['nway50_pixel'], n=20)
     naming.check(['ssim', 'nway20_pixel'], n=20, size=(11, 11))
+
+
+def test_no_name_and_a_name_given_twice_are_refused():
+    with pytest.raises(errors.ConfigError, match='metrics is empty.*names that exist: pixcorr'):
+        naming.check(())
+    with pytest.raises(errors.ConfigError, match='metrics names mse twice'):
+        naming.check(['mse', 'ssim', 'mse'])

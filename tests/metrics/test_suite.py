@@ -272,3 +272,29 @@ def test_digits69_gives_the_scores_that_scikit_learn_reaches(shared):
         for name, value in zip(names, wanted, strict=True):
             digits = 5e-5 if name == 'mse' else 5e-4
             assert abs(found[name].mean - value) <= digits + 1e-9, name
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ({'seed': -1}, 'seed is -1.*integer of 0 or more'),
+        ({'seed': 0.5}, 'seed is 0.5'),
+        ({'draws': 0}, 'draws is 0.*integer of 1 or more'),
+        ({'permutations': -1}, 'permutations is -1.*integer of 0 or more'),
+        ({'permutations': True}, 'permutations is True'),
+        ({'threshold': float('nan')}, 'threshold is nan'),
+        ({'threshold': 1.5}, r'threshold is 1.5.*\[0, 1\]'),
+        ({'threshold': -0.1}, 'threshold is -0.1'),
+        ({'threshold': 'half'}, "threshold is 'half'"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused_before_any_work(settings, message):
+    with pytest.raises(errors.ConfigError, match=message):
+        suite.check_settings(**({'seed': 0} | settings))
+    with pytest.raises(errors.ConfigError, match=message):
+        suite.score(['mse'], *pictures(), **({'seed': 0} | settings))
+
+
+def test_settings_at_their_limits_are_taken():
+    suite.check_settings(0, draws=1, permutations=0, threshold=0)
+    suite.check_settings(np.int64(7), draws=np.int32(2), permutations=5, threshold=np.float32(1))
