@@ -1,5 +1,11 @@
-"""One live run per folder: a lock file that names process and host. Never imports jax."""
+"""One live run per folder: a lock file that names process and host. Never imports jax.
 
+The file is also locked with flock, which the system gives up when the process dies; the names in it
+are for the message, and for file systems on which flock does not reach other hosts.
+"""
+
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -14,7 +20,7 @@ _STALE_S = 600  # a lock of another host that has not been touched for this long
 
 
 def refuse_if_alive(lock: pathlib.Path) -> None:
-    """Raises RunFolderError if a live process other than this one holds `lock`.
+    """Raises RunFolderError if a live process other than this one is named in `lock`.
 
     On this host the process is looked up; one of another host counts as alive while its heartbeat
     (the lock's modification time) is younger than ten minutes.
@@ -22,18 +28,14 @@ def refuse_if_alive(lock: pathlib.Path) -> None:
     try:
         holder = json.loads(lock.read_text())
         pid, host = int(holder['pid']), holder['host']
+        touched = lock.stat().st_mtime
     except (OSError, ValueError, KeyError, TypeError):
         return  # no lock, or one that a full disk cut short
     here = host == socket.gethostname()
     if here and pid == os.getpid():
         return
-    alive = _is_running(pid) if here else time.time() - lock.stat().st_mtime < _STALE_S
-    if alive:
-        raise errors.RunFolderError(
-            f'in use by process {pid} on {host}',
-            lock.parent,
-            f'wait for it, name another --workdir, or remove {lock} if you know that it is dead',
-        )
+    if _is_running(pid) if here else time.time() - touched < _STALE_S:
+        raise _in_use(lock, f'process {pid} on {host}')
 
 
 class Lock:
@@ -44,26 +46,44 @@ class Lock:
 
     def __init__(self, path: pathlib.Path):
         self.path = pathlib.Path(path)
-        self._done = threading.Event()
+        self._done, self._file = threading.Event(), None
 
     def take(self) -> None:
-        """Creates the lock file."""
-        refuse_if_alive(self.path)
-        self.path.unlink(missing_ok=True)
-        try:
-            descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-        except FileExistsError:  # another process was quicker in the last microseconds
-            raise errors.RunFolderError(
-                'in use by a process that started just now', self.path.parent, 'try again later'
-            ) from None
-        with os.fdopen(descriptor, 'w') as file:
-            file.write(json.dumps({'pid': os.getpid(), 'host': socket.gethostname()}))
+        """Locks the file and writes our name into it."""
+        while self._file is None:
+            file = open(self.path, 'a+')  # noqa: SIM115  held until release
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                refuse_if_alive(self.path)
+            except BlockingIOError:
+                file.close()
+                raise _in_use(self.path, 'another process') from None
+            except errors.RunFolderError:
+                file.close()
+                raise
+            if self._is_still(file):
+                self._file = file
+            else:  # its last holder removed it between our opening and our locking
+                file.close()
+        self._file.truncate(0)
+        self._file.write(json.dumps({'pid': os.getpid(), 'host': socket.gethostname()}))
+        self._file.flush()
         threading.Thread(target=self._keep_alive, daemon=True).start()
 
     def release(self) -> None:
-        """Removes the lock file."""
+        """Removes the lock file, if it is ours."""
         self._done.set()
-        self.path.unlink(missing_ok=True)
+        if self._file is not None:
+            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what a full disk did not take
+                self._file.close()
+            self._file = None
+
+    def _is_still(self, file) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file.fileno()), os.stat(self.path))
+        except FileNotFoundError:
+            return False
 
     def _keep_alive(self) -> None:
         while not self._done.wait(_HEARTBEAT_S):
@@ -71,6 +91,11 @@ class Lock:
                 os.utime(self.path)
             except OSError:  # the folder was removed under us; the run itself will say so
                 return
+
+
+def _in_use(lock: pathlib.Path, holder: str) -> errors.RunFolderError:
+    remedy = f'wait for it, name another --workdir, or remove {lock} if you know that it is dead'
+    return errors.RunFolderError(f'in use by {holder}', lock.parent, remedy)
 
 
 def _is_running(pid: int) -> bool:

@@ -42,3 +42,29 @@ def test_a_dead_process_a_zombie_and_a_broken_lock_hold_nothing(tmp_path):
     path.write_text(json.dumps({'pid': 1, 'host': here}))
     with pytest.raises(errors.RunFolderError, match='in use by process 1'):
         lock.refuse_if_alive(path)
+
+
+RACE = """
+import pathlib, sys, time
+from recon.core import errors, lock
+start, path = float(sys.argv[1]), pathlib.Path(sys.argv[2])
+while time.time() < start:
+    pass
+held = lock.Lock(path)
+try:
+    held.take()
+except errors.RunFolderError:
+    sys.exit(3)
+time.sleep(0.3)
+held.release()
+"""
+
+
+def test_of_processes_that_start_at_the_same_instant_one_gets_it(tmp_path):
+    for i in range(3):
+        path, start = tmp_path / f'lock{i}', str(time.time() + 1.5)
+        racers = [
+            subprocess.Popen([sys.executable, '-c', RACE, start, str(path)]) for _ in range(4)
+        ]
+        assert sorted(racer.wait() for racer in racers) == [0, 3, 3, 3]
+        assert not path.exists()
