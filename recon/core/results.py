@@ -13,6 +13,8 @@ import resource
 import shutil
 import sys
 import time
+import zipfile
+import zlib
 
 import numpy as np
 
@@ -20,8 +22,6 @@ from recon.core import errors, types
 from recon.core import lock as locks
 
 SCHEMA = 1
-# Not a run's outputs: the lock, and the simulated input files that `:smoke` writes.
-_BESIDE = ('lock', 'layout', 'layout_truth', 'layout.tmp', 'layout.tmp_truth')
 
 
 class Stopped(BaseException):
@@ -118,8 +118,13 @@ def read_arrays(path: pathlib.Path) -> dict:
     """Arrays of an .npz without unpickling anything; {} if the file is not there."""
     if not path.exists():
         return {}
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise errors.DataInvalid(
+            f'cannot be read ({error})', path, 'remove it and run launch/main.py again'
+        ) from error
 
 
 def first_difference(a: dict, b: dict, prefix: str = '') -> str | None:
@@ -137,31 +142,35 @@ def state(workdir, config: dict) -> str:
     """What a start on `workdir` would find; changes nothing.
 
     Returns:
-      'new', 'done' or 'resume'.
+      'new', 'done', or 'resume' (something is missing that a finished run leaves).
 
     Raises:
       RunFolderError: the folder is in use, belongs to another config, or is no run folder.
     """
-    workdir = pathlib.Path(workdir)
-    if not workdir.exists() or not any(workdir.iterdir()):
+    workdir, config = pathlib.Path(workdir), _plain(config)
+    if not workdir.exists():
         return 'new'
-    if not workdir.is_dir() or not (workdir / 'config.json').exists():
+    if not workdir.is_dir():
+        raise errors.RunFolderError('is a file', workdir, 'name another --workdir')
+    locks.refuse_if_alive(workdir / 'lock')
+    if not (workdir / 'config.json').exists():
         # A start that was killed at once leaves a lock or input files; anything more is not ours.
-        if workdir.is_dir() and all(p.name in _BESIDE for p in workdir.iterdir()):
-            locks.refuse_if_alive(workdir / 'lock')
+        if all(_beside(p.name) or p.suffix == '.tmp' for p in workdir.iterdir()):
             return 'new'
         raise errors.RunFolderError('not a run folder, and not empty', workdir, 'name another DIR')
-    old = _read_json(workdir / 'config.json')
-    key = first_difference(old, _plain(config))
+    old, run = _read_json(workdir / 'config.json'), _read_json(workdir / 'run.json')
+    key = first_difference(old, config)
+    if key is not None and run.get('status') == 'failed' and not (workdir / 'checkpoints').exists():
+        return 'new'  # it failed before anything was fitted: a mended config may have the folder
     if key is not None:
         raise errors.RunFolderError(
             f'holds a run of another config; the first key that differs is {key}: '
-            f'{_dig(old, key)!r} there, {_dig(_plain(config), key)!r} now',
+            f'{_dig(old, key)!r} there, {_dig(config, key)!r} now',
             workdir,
             'name another --workdir, or remove that folder',
         )
-    locks.refuse_if_alive(workdir / 'lock')
-    return 'done' if _read_json(workdir / 'run.json').get('status') == 'done' else 'resume'
+    whole = all((workdir / name).exists() for name in run.get('outputs') or ['scores.json'])
+    return 'done' if run.get('status') == 'done' and whole else 'resume'
 
 
 class Run:
@@ -174,19 +183,20 @@ class Run:
       workdir: the folder; created here.
       config: resolved config, JSON-able.
       facts: what run.json says besides (commit, versions, device, seed, protocol, audit).
+      started: time.time() when the work began, for wall_s; now by default.
     """
 
-    def __init__(self, workdir, config: dict, facts: dict):
+    def __init__(self, workdir, config: dict, facts: dict, started: float | None = None):
         self.dir = pathlib.Path(workdir)
         self.config, self.facts = config, dict(facts)
-        self.started = time.time()
+        self.started = started or time.time()
         self._lock = locks.Lock(self.dir / 'lock')
 
     def __enter__(self):
         made = not self.dir.exists()
         self.dir.mkdir(parents=True, exist_ok=True)
-        self._lock.take()
         try:
+            self._lock.take()
             self.json('config.json', self.config)
             self.status('running')
         except BaseException:  # nothing has begun: leave nothing behind
@@ -222,7 +232,7 @@ class Run:
         outputs = sorted(
             str(p.relative_to(self.dir))
             for p in self.dir.rglob('*')
-            if p.is_file() and not {'checkpoints', 'run.json', *_BESIDE} & set(p.parts[depth:])
+            if p.is_file() and not _beside(p.parts[depth]) and p.name[0] != '.'
         )
         if (self.dir / 'checkpoints').is_dir():
             outputs.append('checkpoints')
@@ -239,6 +249,11 @@ class Run:
                 'peak_rss_mb': round(peak / (2**20 if sys.platform == 'darwin' else 2**10), 1),
             },
         )
+
+
+def _beside(name: str) -> bool:
+    """Not an output: lock, run.json, parameters, simulated input files that `:smoke` writes."""
+    return name in ('lock', 'run.json', 'checkpoints') or name.startswith('layout')
 
 
 def _read_json(path: pathlib.Path) -> dict:

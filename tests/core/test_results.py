@@ -126,5 +126,37 @@ def test_object_arrays_are_never_written_nor_read(tmp_path):
     with pytest.raises(AssertionError):
         results.write_npz(tmp_path / 'x.npz', {'a': np.array([{}, 1], object)})
     np.savez(tmp_path / 'y.npz', a=np.array([{}], object))
-    with pytest.raises(ValueError, match='pickle'):
+    with pytest.raises(errors.DataInvalid, match='pickle'):
         results.read_arrays(tmp_path / 'y.npz')
+
+
+def test_a_finished_run_with_a_piece_missing_is_run_again(tmp_path):
+    with results.Run(tmp_path / 'a', {}, {}) as run:
+        run.json('scores.json', {})
+        run.json('decoder.json', {})
+    assert results.state(tmp_path / 'a', {}) == 'done'
+    (tmp_path / 'a' / 'decoder.json').unlink()
+    assert results.state(tmp_path / 'a', {}) == 'resume'
+
+
+def test_a_run_that_failed_before_anything_was_fitted_gives_the_folder_to_a_mended_config(tmp_path):
+    with pytest.raises(errors.ConfigError), results.Run(tmp_path / 'a', {'k': -1}, {}):
+        raise errors.ConfigError('k is -1')
+    assert results.state(tmp_path / 'a', {'k': 1}) == 'new'
+    (tmp_path / 'a' / 'checkpoints').mkdir()
+    with pytest.raises(errors.RunFolderError, match='differs is k'):
+        results.state(tmp_path / 'a', {'k': 1})
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / 'f').write_text('x')
+    with pytest.raises(errors.RunFolderError, match='is a file'):
+        results.state(tmp_path / 'f', {})
+
+
+def test_a_corrupt_npz_is_named(tmp_path):
+    results.write_npz(tmp_path / 'x.npz', {'a': np.arange(1000)})
+    content = (tmp_path / 'x.npz').read_bytes()
+    (tmp_path / 'x.npz').write_bytes(content[: len(content) // 2])
+    with pytest.raises(errors.DataInvalid, match='cannot be read'):
+        results.read_arrays(tmp_path / 'x.npz')
