@@ -45,7 +45,10 @@ def get_config(arg=None):
 
 
 def get_sweep(arg=None):
-    """The runs of the sweep; `arg` (path=..., smoke) goes to each."""
+    """The runs of the sweep; `arg` (path=..., combine=..., k=..., smoke) goes to each."""
+    for part in (arg or '').split(','):
+        if part.partition('=')[0] in ('base', 'scales', 'rois', 'rows'):
+            raise ValueError(f'option {part!r}, which the sweep itself sets')
     also = f',{arg}' if arg else ''
     runs = [run(base, n, also) for base, n in PUBLISHED]
     runs += [run(base, 2, also) for base in ('ridge', 'univariate')]

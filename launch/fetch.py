@@ -8,7 +8,6 @@ r"""Says how to get a data set, and fetches it where that is allowed.
 Exit codes: 0 done or said; 2 the user's cause (no network, a file that differs), in one line.
 """
 
-import argparse
 import dataclasses
 import hashlib
 import pathlib
@@ -16,7 +15,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from launch import options
+from launch import ending
 from recon.core import errors
 
 
@@ -74,14 +73,12 @@ SOURCES = {
 
 def main(argv: list[str]) -> int:
     """Parses `argv`, speaks or fetches, returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ending.Parser(__doc__)
     parser.add_argument('name', nargs='?', help='data set; without it, all are listed')
     parser.add_argument('--out', default='data', help='folder to fetch into (default: data)')
     parser.add_argument('--check', metavar='FILE', help='compare FILE with the published sha256')
-    arguments = parser.parse_args(argv)
-    with options.exit_codes() as ended:
+    with ending.exit_codes() as ended:
+        arguments = parser.parse_args(argv)
         if arguments.name is None:
             for name, source in SOURCES.items():
                 print(f'{name:14}{source.what}{"" if source.reader else " (no reader yet)"}')

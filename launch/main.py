@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from launch import options
+from launch import ending, options
 
 USAGE = (
     'usage: python launch/main.py --config=configs/X.py[:options] [--workdir=DIR] '
@@ -23,15 +23,15 @@ def main(argv: list[str]) -> int:
     if '--help' in argv or '-h' in argv:
         print(__doc__)
         return 0
-    options.speak()
-    with options.exit_codes() as ended:
+    ending.speak()
+    with ending.exit_codes() as ended:
         arguments = options.parse(argv, USAGE)  # a typo should not wait for jax
         workdir = pathlib.Path(arguments.workdir or f'runs/{arguments.name}')
         from recon import pipeline
 
         cfg = options.resolve(arguments, pipeline.DEFAULTS)
-        cfg = options.write_layout(cfg, workdir)
-        print(f'report: {pipeline.run(cfg, workdir)}')
+        with options.simulated_files(cfg, workdir) as cfg:
+            print(f'report: {pipeline.run(cfg, workdir, stop=lambda: ended.stop)}')
     return ended.code
 
 

@@ -1,27 +1,21 @@
-"""What the commands in launch/ share: the config from the command line, and how a run ends."""
+"""The config from the command line."""
 
 import ast
 import contextlib
 import dataclasses
 import difflib
-import errno
 import importlib.util
-import logging as python_logging
 import os
 import pathlib
 import shutil
-import signal
-import sys
 
 import ml_collections
-from absl import flags, logging
+from absl import flags
 from ml_collections import config_flags
 
 from recon.core import errors, lookup, results, settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-_DISK = (errno.ENOSPC, errno.EDQUOT)
-_USERS_CAUSE = (*_DISK, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 @dataclasses.dataclass
@@ -40,9 +34,8 @@ class Arguments:
 
     @property
     def name(self) -> str:
-        """The config's name, with its options: the default name of a run."""
-        plain = (self.options or '').replace('=', '-').replace(',', '_').replace('/', '-')
-        return self.config.stem + (f'_{plain}' if plain else '')
+        """The config's name: the default name of a run."""
+        return self.config.stem
 
     def replace(self, **changes) -> 'Arguments':
         """The same arguments but for `changes`."""
@@ -87,10 +80,20 @@ def find_config(file: str) -> pathlib.Path:
 
 
 def module(path: pathlib.Path):
-    """The config file as a module."""
+    """The config file as a module.
+
+    Raises:
+      ConfigError: a file that is not Python, fails, or has no get_config.
+    """
     spec = importlib.util.spec_from_file_location(path.stem, path)
     loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
+    try:
+        spec.loader.exec_module(loaded)
+    except Exception as error:
+        what = f'does not load: {type(error).__name__}: {error}'
+        raise errors.ConfigError(what, path, 'mend the file') from error
+    if not hasattr(loaded, 'get_config'):
+        raise errors.ConfigError('has no get_config', path, 'name a config of an experiment')
     return loaded
 
 
@@ -100,9 +103,14 @@ def load(arguments: Arguments) -> ml_collections.ConfigDict:
     Raises:
       ConfigError: an option that the file does not have.
     """
+    return call(module(arguments.config).get_config, arguments)
+
+
+def call(function, arguments: Arguments):
+    """`function(options)` of a config; its ValueError (configs know no other) becomes ours."""
     try:
-        return module(arguments.config).get_config(arguments.options)
-    except ValueError as error:  # configs import nothing of recon: common.parse_arg raises this
+        return function(arguments.options)
+    except ValueError as error:
         remedy = 'see the docstring of the config'
         raise errors.ConfigError(str(error), arguments.config, remedy) from None
 
@@ -145,7 +153,12 @@ def _override(cfg, key: str, text: str) -> None:
             f'unknown key {key}', 'command line', f'{hint}keys there: {", ".join(known)}'
         )
     if isinstance(holder[last], tuple):
-        text = repr(_sequence(text))
+        values = _sequence(text)
+        kinds = {isinstance(v, str) for v in holder[last]}
+        if len(kinds) == 1 and any({isinstance(v, str)} != kinds for v in values):
+            wanted = 'names' if kinds == {True} else 'numbers'
+            raise errors.ConfigError(f'{key} is {text!r}', 'command line', f'wanted: {wanted}')
+        text = repr(values)
     values, words = flags.FlagValues(), ['main', f'--config.{key}={text}']
     config_flags.DEFINE_config_dict('config', cfg, flag_values=values, sys_argv=words)
     try:
@@ -166,86 +179,39 @@ def _sequence(text: str) -> tuple:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
-def write_layout(cfg, workdir: pathlib.Path):
+@contextlib.contextmanager
+def simulated_files(cfg, workdir: pathlib.Path):
     """Where the config names a layout, writes its simulated files to DIR/layout, once.
 
-    Returns:
-      The config with `dataset.path` set to them.
+    Yields:
+      The config, with `dataset.path` set to them. If the run is refused before it begins, a DIR
+      that was made for them goes again.
     """
     if not cfg.layout:
-        return cfg
-    path = workdir / 'layout'
-    cfg = cfg.copy_and_resolve_references()
+        yield cfg
+        return
+    cfg, made = cfg.copy_and_resolve_references(), not workdir.exists()
     with cfg.unlocked():
-        cfg.dataset.path = str(path)
+        cfg.dataset.path = str(workdir / 'layout')
     results.state(workdir, cfg.to_dict())  # refuses before anything is written
-    if not path.exists():
-        unfinished = workdir / 'layout.tmp'
-        shutil.rmtree(unfinished, ignore_errors=True)
-        writer = lookup.find('recon.data.layouts', cfg.layout, 'layout')
-        writer.write(unfinished, subject=1, scale='toy', seed=cfg.seed)
-        truth = unfinished.with_name(f'{unfinished.name}_truth')
-        if truth.exists():
-            shutil.rmtree(workdir / 'layout_truth', ignore_errors=True)
-            truth.rename(workdir / 'layout_truth')
-        unfinished.rename(path)
-    return cfg
-
-
-def speak() -> None:
-    """Lets our own lines through to stderr, one a stage, and of libraries only warnings."""
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()  # absl warns of any line before that
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.INFO)
-    handler = logging.get_absl_handler()
-    handler.setFormatter(python_logging.Formatter('%(message)s'))
-    handler.addFilter(
-        lambda record: (
-            record.levelno >= python_logging.WARNING
-            or pathlib.Path(record.pathname).is_relative_to(ROOT / 'recon')
-        )
-    )
-
-
-@dataclasses.dataclass
-class Ended:
-    """How it went: `code` is the exit code."""
-
-    code: int = 0
-
-
-@contextlib.contextmanager
-def exit_codes():
-    """Turns errors into RUN_FOLDER.md's exit codes; SIGTERM into a clean stop.
-
-    Yields:
-      `Ended`, whose `code` holds after the block. Our own faults go on up, with their traceback.
-    """
-    ended = Ended()
-    before = signal.signal(signal.SIGTERM, _raise_stopped)
     try:
-        yield ended
-    except errors.UserError as error:
-        ended.code = _complain(str(error))
-    except results.Stopped:
-        print('stopped; to be continued by the same command', file=sys.stderr)
-    except KeyboardInterrupt:
-        ended.code = 130
-    except OSError as error:
-        if error.errno not in _USERS_CAUSE:
-            raise
-        what = f'{os.strerror(error.errno)}: {error.filename or "the work folder"}'
-        remedy = 'free some space' if error.errno in _DISK else 'name another --workdir'
-        ended.code = _complain(f'{what} | {remedy}, and run again')
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        _write_layout(cfg, workdir)
+        yield cfg
+    except errors.UserError:
+        if made and not (workdir / 'config.json').exists():
+            shutil.rmtree(workdir, ignore_errors=True)
+        raise
 
 
-def _complain(text: str) -> int:
-    print(' '.join(text.split()), file=sys.stderr)
-    return 2
-
-
-def _raise_stopped(_signal, _frame):
-    raise results.Stopped('SIGTERM')
+def _write_layout(cfg, workdir: pathlib.Path) -> None:
+    if (workdir / 'layout').exists():
+        return
+    unfinished = workdir / f'layout.{os.getpid()}'  # two starts may write at once
+    truth = unfinished.with_name(f'{unfinished.name}_truth')
+    writer = lookup.find('recon.data.layouts', cfg.layout, 'layout')
+    writer.write(unfinished, subject=1, scale='toy', seed=cfg.seed)
+    for folder, final in ((truth, 'layout_truth'), (unfinished, 'layout')):
+        try:
+            folder.rename(workdir / final)
+        except OSError:  # the other start was first, with the same files
+            shutil.rmtree(folder, ignore_errors=True)

@@ -5,14 +5,17 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from launch import options
+from launch import ending
 from recon.core import errors
 from recon.report import html
 
 
 def main(argv: list[str]) -> int:
     """Writes DIR/report.html for each DIR; returns the exit code."""
-    with options.exit_codes() as ended:
+    if '--help' in argv or '-h' in argv:
+        print(__doc__)
+        return 0
+    with ending.exit_codes() as ended:
         if not argv or argv[0].startswith('-'):
             raise errors.ConfigError('no DIR', 'command line', __doc__)
         for folder in argv:

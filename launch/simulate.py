@@ -6,34 +6,32 @@ NAME is 'simulated' (plain arrays in one .npz) or a file of recon/data/layouts. 
 recording lies in DIR_truth. Exit codes: 0 written; 2 the user's cause, in one line.
 """
 
-import argparse
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from launch import options
+from launch import ending
 from recon.core import errors, lookup
-
-
-class _Parser(argparse.ArgumentParser):
-    """One line and no usage where the command line is wrong."""
-
-    def error(self, message):
-        raise errors.ConfigError(message, 'command line', 'python launch/simulate.py --help')
 
 
 def main(argv: list[str]) -> int:
     """Parses `argv`, writes, returns the exit code."""
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ending.Parser(__doc__)
     parser.add_argument('--layout', default='simulated', help='name (default: simulated)')
     parser.add_argument('--out', required=True, help='folder to write; must not hold anything')
     parser.add_argument('--subject', type=int, default=1, help='1, 2, ...')
     parser.add_argument('--scale', default='toy', help="'toy' or 'full'")
     parser.add_argument('--seed', type=int, default=0)
-    with options.exit_codes() as ended:
+    with ending.exit_codes() as ended:
         arguments = parser.parse_args(argv)
-        writer, out = find(arguments.layout), pathlib.Path(arguments.out)
+        writer, out = find(arguments.layout), pathlib.Path(arguments.out).resolve()
+        if arguments.seed < 0 or arguments.subject < 1:
+            raise errors.ConfigError(
+                f'seed {arguments.seed}, subject {arguments.subject}',
+                'command line',
+                'wanted: a seed from 0, a subject from 1',
+            )
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise errors.ConfigError('not an empty folder', out, 'name another --out')
         writer.write(out, subject=arguments.subject, scale=arguments.scale, seed=arguments.seed)

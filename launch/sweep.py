@@ -11,6 +11,7 @@ Leaves DIR/table.json and DIR/table.html. Exit codes as launch/main.py.
 
 import itertools
 import pathlib
+import re
 import shlex
 import sys
 
@@ -18,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from launch import options
+from launch import ending, options
 from recon.core import errors, patterns, results
 from recon.report import html
 
@@ -28,13 +29,13 @@ def main(argv: list[str]) -> int:
     if '--help' in argv or '-h' in argv:
         print(__doc__)
         return 0
-    options.speak()
-    with options.exit_codes() as ended:
+    ending.speak()
+    with ending.exit_codes() as ended:
         only_print, argv = '--print' in argv, [word for word in argv if word != '--print']
         grids = {}
         for word in [w for w in argv if w.startswith('--grid.')]:
             key, _, values = word.removeprefix('--grid.').partition('=')
-            grids[key] = [v for v in values.split(',') if v]
+            grids[key] = split(values)
             argv.remove(word)
         arguments = options.parse(argv, 'see python launch/sweep.py --help')
         workdir = pathlib.Path(arguments.workdir or f'runs/{arguments.name}')
@@ -42,7 +43,7 @@ def main(argv: list[str]) -> int:
         if only_print:
             print('\n'.join(command(run, workdir) for run in sweep['runs']))
         else:
-            print(f'table: {run_all(sweep, workdir)}')
+            print(f'table: {run_all(sweep, workdir, lambda: ended.stop)}')
     return ended.code
 
 
@@ -60,7 +61,7 @@ def plan(arguments: options.Arguments, grids: dict[str, list[str]]) -> dict:
     if not all(grids.values()):
         raise errors.ConfigError('a grid without values', 'command line', '--grid.key=a,b')
     if not grids:
-        sweep = module.get_sweep(arguments.options)
+        sweep = options.call(module.get_sweep, arguments)
         runs = [
             run | {'arguments': arguments.replace(options=run['options'])} for run in sweep['runs']
         ]
@@ -75,6 +76,12 @@ def plan(arguments: options.Arguments, grids: dict[str, list[str]]) -> dict:
     return {'title': title, 'metrics': (), 'notes': (), 'figure': '', 'runs': runs}
 
 
+def split(values: str) -> list[str]:
+    """'a,b' -> [a, b]; commas in brackets do not part: '(10,),(1,2)' -> ['(10,)', '(1,2)']."""
+    parts = re.findall(r'(?:\([^)]*\)|\[[^\]]*\]|[^,(\[])+', values)
+    return list(dict.fromkeys(part for part in parts if part))
+
+
 def command(run: dict, workdir: pathlib.Path) -> str:
     """The shell command of one run."""
     arguments = run['arguments']
@@ -84,21 +91,30 @@ def command(run: dict, workdir: pathlib.Path) -> str:
     return shlex.join(words)
 
 
-def run_all(sweep: dict, workdir: pathlib.Path) -> pathlib.Path:
-    """Runs what is not done yet, then writes the table; returns the path of table.html."""
+def run_all(sweep: dict, workdir: pathlib.Path, stop) -> pathlib.Path:
+    """Runs what is not done yet, then writes the table; returns the path of table.html.
+
+    `stop()` says whether to stop, as in pipeline.run.
+    """
     from recon import pipeline
 
     rows, figures = [], []
     resolved = [options.resolve(run['arguments'], pipeline.DEFAULTS) for run in sweep['runs']]
     for run, cfg in zip(sweep['runs'], resolved, strict=True):
         folder = workdir / run['name']
-        pipeline.run(options.write_layout(cfg, folder), folder)
+        try:
+            with options.simulated_files(cfg, folder) as cfg:
+                pipeline.run(cfg, folder, stop)
+        except errors.UserError as error:
+            what = f'run {run["name"]}: {error.what}'
+            raise type(error)(what, error.where, error.remedy) from error
         kept = results.read(folder)
         protocol = kept['scores']['protocol']
         rows.append(
             {
                 'name': run['name'],
                 'scores': kept['scores']['scores'],
+                'baselines': kept['scores'].get('baselines', {}),
                 'published': run.get('published', {}),
                 'data': measured_on(protocol['data'], cfg),
                 'n': kept['scores']['n'],

@@ -6,11 +6,13 @@ one is shown shuffled voxels or none. Nothing here ever fits on a test row.
 
 import dataclasses
 import functools
+import hashlib
+import pathlib
 
 import jax
 import numpy as np
 
-from recon.core import errors, image, lookup, rng, types
+from recon.core import errors, image, lookup, results, rng, types
 from recon.data.preprocess import repeats
 from recon.metrics import identify
 
@@ -43,7 +45,7 @@ class Experiment:
 
     def resized(self, images):
         """Pictures at the size of the target `pixels`."""
-        size = self.cfg.targets.pixels.get('size')
+        size = self.cfg.targets.pixels.size
         return image.resize(images, tuple(size)) if size else images
 
     def truth(self, split) -> np.ndarray:
@@ -56,6 +58,15 @@ class Experiment:
         if self.cfg.targets[name].layer == 'pixels':
             return image.pixels(self.train_images, self.brain.images.channels)[inverse]
         return image.image_statistics(self.train_images)[inverse]
+
+    def fingerprint(self, name: str) -> str:
+        """Digest of all that decoder `name` is fitted from: rows, targets, options, code."""
+        train, options = self.brain.train, results.to_json(self.cfg.decoder.to_dict())
+        source = pathlib.Path(self.decoder.__file__).read_bytes()
+        digest = hashlib.blake2b(options.encode() + source, digest_size=16)
+        for array in (train.voxels, self.target(name), train.groups()):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     def fit(self, name: str, *, voxels=None, rows=None, shuffle=False):
         """Parameters of decoder `name`.
@@ -82,6 +93,12 @@ class Experiment:
         decoded = {'voxels': voxels}
         for name, params in fitted.items():
             decoded[name] = np.asarray(self.decoder.predict(self.cfg.decoder, params, voxels))
+            if not np.isfinite(decoded[name]).all():
+                raise errors.DataInvalid(
+                    f'decoder {self.cfg.decoder.name} gave NaN or infinity for {name}',
+                    'prediction',
+                    'check its penalty and the scale of the voxels',
+                )
         if hasattr(self.decoder, 'stages'):
             stages = self.decoder.stages(self.cfg.decoder, fitted['pixels'], voxels)
             decoded |= {f'stage_{k}': np.asarray(v, np.float32) for k, v in stages.items()}
@@ -107,10 +124,16 @@ def check(cfg) -> None:
                 f'baselines has {name!r}', 'baselines', f'names that exist: {", ".join(BASELINES)}'
             )
     for fraction in cfg.learning_curve:
-        if not 0 < fraction <= 1:
+        if not isinstance(fraction, int | float) or not 0 < fraction <= 1:
             raise errors.ConfigError(
-                f'learning_curve has {fraction}', 'learning_curve', 'fractions lie in (0, 1]'
+                f'learning_curve has {fraction!r}', 'learning_curve', 'fractions lie in (0, 1]'
             )
+    for area in cfg.areas:
+        if not isinstance(area, str):
+            raise errors.ConfigError(f'areas has {area!r}', 'areas', "names, or 'V1+V2'")
+    for key in ('baselines', 'areas', 'learning_curve'):
+        if len(set(cfg[key])) < len(cfg[key]):
+            raise errors.ConfigError(f'{key} is {cfg[key]}', key, 'name each once')
 
 
 def check_areas(cfg, rois: dict) -> None:

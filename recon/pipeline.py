@@ -1,6 +1,7 @@
 """One experiment, from the data set to the report, top to bottom. Read this file first."""
 
 import pathlib
+import time
 
 import jax
 import numpy as np
@@ -33,16 +34,18 @@ DEFAULTS = dict(
 AMONG = ('two_way', 'nway', 'brain_to_image', 'image_to_brain')  # each row against all others
 
 
-def run(cfg, workdir) -> pathlib.Path:
+def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
     """Runs the experiment `cfg` and leaves DIR as RUN_FOLDER.md says.
 
     Args:
       cfg: ConfigDict of a file in configs/.
       workdir: DIR; created when nothing is wrong with config and data.
+      stop: asked after each stage; where it is true the run ends as `results.Stopped`.
 
     Returns:
       The report's path.
     """
+    started = time.time()
     cfg = settings.resolve(cfg, DEFAULTS)
     check(cfg)
     workdir, config = pathlib.Path(workdir), cfg.to_dict()
@@ -53,13 +56,16 @@ def run(cfg, workdir) -> pathlib.Path:
     raw = lookup.find('recon.data.datasets', cfg.dataset.name, 'dataset.name').load(cfg.dataset)
     brain, _ = prepare.run(cfg.preprocess, raw)  # fitted on the training rows alone
     audited = audit.check(cfg.audit, raw, brain, cfg.preprocess)
-    size = cfg.targets.pixels.get('size') or brain.images.shape
+    size = cfg.targets.pixels.size or brain.images.shape
     suite.check(cfg.metrics, n=len(controls.rows_to_score(cfg, brain.test)), size=tuple(size))
     controls.check_areas(cfg, brain.rois)
     facts = provenance.facts(cfg.seed) | {'protocol': protocol(cfg, brain), 'audit': audited}
 
-    with results.Run(workdir, config, facts) as folder, log.Log(workdir / 'logs') as written:
-        progress = log.Progress(len(cfg.targets) + len(controls.names(cfg)) + 3, written)
+    with (
+        results.Run(workdir, config, facts, started) as folder,
+        log.Log(workdir / 'logs') as written,
+    ):
+        progress = log.Progress(len(cfg.targets) + len(controls.names(cfg)) + 3, written, stop)
         experiment = controls.Experiment(cfg, brain, jax.random.key(cfg.seed))
         fitted = {}
         for name in cfg.targets:
@@ -103,10 +109,15 @@ def check(cfg) -> None:
         )
     for name, spec in cfg.targets.items():
         known = ('pixels', 'image_statistics')
-        if spec.get('net') != 'image' or spec.get('layer') not in known:
+        if spec.net != 'image' or spec.layer not in known:
             raise errors.ConfigError(
                 f'targets.{name} is {dict(spec)}', 'config', f"net='image', layer one of {known}"
             )
+        if spec.size and (len(spec.size) != 2 or min(spec.size) < 1):
+            raise errors.ConfigError(
+                f'targets.{name}.size is {spec.size}', 'config', '(height, width) in pixels, or ()'
+            )
+    suite.check_settings(cfg.seed, cfg.draws, cfg.permutations, cfg.threshold)
     suite.check(cfg.metrics)
     controls.check(cfg)
     among = [name for name in cfg.metrics if name.startswith(AMONG)]
@@ -119,11 +130,15 @@ def check(cfg) -> None:
 
 
 def load_or_fit(experiment, name: str, path: pathlib.Path):
-    """The decoder's parameters: from the checkpoint of a stopped run, or fitted and saved."""
-    params = checkpoint.load(path)
+    """The decoder's parameters: from the checkpoint of a stopped run, or fitted and saved.
+
+    A checkpoint counts only for the same rows, targets, options and decoder's code.
+    """
+    wanted = experiment.fingerprint(name)
+    params = checkpoint.load(path, wanted)
     if params is None:
         params = experiment.fit(name)
-        checkpoint.save(path, params)
+        checkpoint.save(path, params, wanted)
     return params
 
 
@@ -182,7 +197,7 @@ def describe(folder, experiment, fitted: dict, curves: list) -> None:
 def protocol(cfg, brain) -> dict:
     """What the scores are of, in plain values."""
     trials = np.unique(controls.rows_to_score(cfg, brain.test).trials)
-    size = cfg.targets.pixels.get('size') or brain.images.shape
+    size = cfg.targets.pixels.size or brain.images.shape
     return {
         'data': brain.facts,
         'train_rows': len(brain.train),

@@ -13,6 +13,7 @@ STAGES = {
     'dataset': 'recon.data.datasets',
     'decoder': 'recon.decoders',
 }
+TARGET = {'net': 'image', 'layer': 'pixels', 'size': ()}  # size (h, w); () is the pictures' own
 PREPROCESS = 'recon.data.preprocess'
 
 
@@ -34,12 +35,20 @@ def resolve(cfg, defaults: dict) -> ml_collections.ConfigDict:
     for stage, package in STAGES.items():
         full[stage] = _fill_stage(plain.get(stage, {}), package, stage)
     full['preprocess'] = _fill_preprocess(plain.get('preprocess', {}))
+    full['targets'] = {
+        name: _fill(spec, TARGET, f'targets.{name}.')
+        for name, spec in plain.get('targets', {}).items()
+    }
     return ml_collections.ConfigDict(full, convert_dict=True).lock()
 
 
 def _fill_stage(given: dict, package: str, key: str) -> dict:
     name = given.get('name', '')
     module = lookup.find(package, name, f'{key}.name')
+    if not hasattr(module, 'DEFAULTS'):
+        raise errors.ConfigError(
+            f'{package}.{name} has no DEFAULTS', f'{key}.name', 'state its options there, once'
+        )
     full = _fill(given, {'name': name} | module.DEFAULTS, f'{key}.')
     for inner, value in full.items():  # a decoder inside a decoder, as Miyawaki's
         if isinstance(value, dict) and 'name' in value:

@@ -99,7 +99,8 @@ def bootstrap_mean(units, *, seed: int, draws: int = 10_000, level: float = 0.95
         are drawn together.
 
     Returns:
-      (low, high) in the unit of `units`; None if no unit is defined.
+      (low, high) in the unit of `units`; None if fewer than two units (clusters) are defined: one
+      says nothing of how units vary.
 
     Source: Efron and Tibshirani 1993, section 13.3. Too narrow for few units (n < 20 or so).
     """
@@ -123,11 +124,11 @@ def bootstrap_ratio(top, bottom, *, seed: int, draws: int = 10_000, level: float
       level: the same.
 
     Returns:
-      (low, high); None if there is no unit, or no draw with a bottom above 0.
+      (low, high); None for fewer than two units, or if no draw has a bottom above 0.
     """
     top, bottom = np.asarray(top, np.float64), np.asarray(bottom, np.float64)
     n = len(top)
-    if n == 0 or draws == 0:
+    if n < 2 or draws == 0:
         return None
     generator = rngs.generator(seed, 'bootstrap')
     plain = bool((bottom == 1).all())
@@ -159,7 +160,7 @@ def paired_difference(a, b, *, seed: int, draws: int = 10_000, level: float = 0.
       level: the same.
 
     Returns:
-      (mean, (low, high)); (None, None) if no unit is defined in both.
+      (mean, (low, high)); the interval is None for one unit, both are if none is defined in both.
     """
     difference = np.asarray(a, np.float64) - np.asarray(b, np.float64)
     interval = bootstrap_mean(difference, seed=seed, draws=draws, level=level)

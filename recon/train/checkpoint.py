@@ -9,13 +9,15 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from recon.core import errors
+from recon.core import errors, results
 
 _OVERHEAD = 256 * 1024  # bytes of Orbax's own files
 
 
-def save(path: pathlib.Path, params) -> None:
+def save(path: pathlib.Path, params, fingerprint: str = '') -> None:
     """Writes a nested dict of arrays to the folder `path`, whole or not at all.
+
+    `fingerprint` says of what they were fitted; `load` asks for the same.
 
     Raises:
       OSError: ENOSPC where the disk is full; nothing half-written remains.
@@ -33,6 +35,7 @@ def save(path: pathlib.Path, params) -> None:
         with ocp.PyTreeCheckpointer() as checkpointer:
             checkpointer.save(unfinished / path.name, params)
         shutil.rmtree(path, ignore_errors=True)
+        results.write_bytes(path.with_name(f'{path.name}.fingerprint'), fingerprint.encode())
         (unfinished / path.name).rename(path)
     except ValueError as error:  # the file library wraps the system's error in one of its own
         if os.strerror(errno.ENOSPC) in str(error):
@@ -46,14 +49,15 @@ def _existing(path: pathlib.Path) -> pathlib.Path:
     return path if path.exists() else _existing(path.parent)
 
 
-def load(path: pathlib.Path):
-    """Reads what `save` wrote, as numpy arrays; None if nothing is there.
+def load(path: pathlib.Path, fingerprint: str = ''):
+    """Reads what `save` wrote, as numpy arrays; None if nothing with this fingerprint is there.
 
     Raises:
       DataInvalid: the folder is there and cannot be read.
     """
     path = pathlib.Path(path).absolute()
-    if not path.exists():
+    kept = path.with_name(f'{path.name}.fingerprint')
+    if not path.exists() or not kept.exists() or kept.read_text() != fingerprint:
         return None
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:

@@ -7,6 +7,8 @@ import time
 
 from absl import logging
 
+from recon.core import results
+
 _ABSENT = object()
 
 
@@ -51,10 +53,13 @@ def _event_writer(folder: pathlib.Path):
 
 
 class Progress:
-    """Says after each of `total` stages how long it took, the rate, and the time left."""
+    """Says after each of `total` stages how long it took, the rate, and the time left.
 
-    def __init__(self, total: int, log: Log):
-        self.total, self.done, self._log = total, 0, log
+    Where `stop()` is true after a stage it raises `results.Stopped`.
+    """
+
+    def __init__(self, total: int, log: Log, stop=lambda: False):
+        self.total, self.done, self._log, self._stop = total, 0, log, stop
         self._start = self._last = time.monotonic()
 
     def step(self, what: str) -> None:
@@ -74,3 +79,5 @@ class Progress:
         )
         self._log.write(self.done, **{f'seconds/{what}': now - self._last})
         self._last = now
+        if self._stop():
+            raise results.Stopped(f'after {what}')

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+import scipy.io
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFIG = '--config=configs/digits69_ridge.py'
@@ -118,6 +119,15 @@ def test_bad_data_end_with_one_line_and_leave_no_folder(changed, tmp_path, run, 
         (('--confg.seed=3',), 'unknown flag --confg.seed'),
         (('--config.seed=three',), 'wanted: int'),
         (('--config.metrics=pixcor',), 'pixcor'),
+        (('--config.metrics=()',), 'metrics'),
+        (('--config.metrics=pixcorr,pixcorr',), 'twice'),
+        (('--config.draws=-1',), 'draws'),
+        (('--config.seed=-1',), 'seed'),
+        (('--config.threshold=nan',), 'threshold'),
+        (('--config.learning_curve=a',), 'learning_curve'),
+        (('--config.areas=3',), 'areas'),
+        (('--config.decoder.penalties=a,b',), 'wanted: numbers'),
+        (('--config.targets.pixels.size=0,4',), 'targets.pixels.size'),
         (('--config.baselines=mean',), 'mean_image'),
         (('--config.areas=V1',), 'ROIs that exist'),
         (('--config.preprocess.order=rois,normalise', '--config.areas=()'), 'done'),
@@ -132,6 +142,44 @@ def test_a_slip_on_the_command_line_ends_with_one_line(digits, tmp_path, run, wo
         return
     assert code == 2 and message in err and err.count('\n') == 1
     assert not (tmp_path / 'a').exists()
+
+
+def test_a_piece_that_was_removed_from_a_finished_run_is_made_again(digits, tmp_path, run):
+    words = (CONFIG, f'--config.dataset.path={digits}', f'--workdir={tmp_path / "a"}', *FEW)
+    assert run(*words)[0] == 0
+    scores = (tmp_path / 'a' / 'scores.json').read_bytes()
+    for name in ('report.html', 'scores.json'):
+        (tmp_path / 'a' / name).unlink()
+        assert run(*words)[0] == 0
+        assert (tmp_path / 'a' / name).exists()
+        assert (tmp_path / 'a' / 'scores.json').read_bytes() == scores
+
+
+def test_a_mistyped_option_of_a_decoder_does_not_cost_the_folder(digits, tmp_path, run):
+    words = (CONFIG, f'--config.dataset.path={digits}', f'--workdir={tmp_path / "a"}', *FEW)
+    code, _, err = run(*words, '--config.decoder.penalties=-1,')
+    assert code == 2 and 'penalt' in err and err.count('\n') == 1
+    assert run(*words)[0] == 0
+
+
+def test_a_smoke_run_that_is_refused_leaves_no_folder(tmp_path, run):
+    words = ('--config=configs/digits69_ridge.py:smoke', f'--workdir={tmp_path / "a"}')
+    code, _, err = run(*words, '--config.areas=V9')
+    assert code == 2 and 'V9' in err and not (tmp_path / 'a').exists()
+
+
+def test_other_data_at_the_same_path_are_fitted_anew(digits, tmp_path, run):
+    path = tmp_path / 'now.mat'
+    shutil.copy(digits, path)
+    words = (CONFIG, f'--config.dataset.path={path}', f'--workdir={tmp_path / "a"}', *FEW)
+    assert run(*words)[0] == 0
+    content = scipy.io.loadmat(path)
+    content['fmriTrn'] = content['fmriTrn'][::-1].copy()
+    scipy.io.savemat(path, {k: v for k, v in content.items() if k[0] != '_'})
+    before = (tmp_path / 'a' / 'scores.json').read_bytes()
+    (tmp_path / 'a' / 'scores.json').unlink()
+    assert run(*words)[0] == 0
+    assert (tmp_path / 'a' / 'scores.json').read_bytes() != before
 
 
 def test_a_seen_test_image_can_be_allowed_and_is_then_said(changed, tmp_path, run):
@@ -171,7 +219,7 @@ def test_an_empty_roi_is_refused_before_anything_is_written(tmp_path, run):
 
 def slow(tmp_path, digits):
     """A run with many stages, so that there is time to disturb it."""
-    curve = '--config.learning_curve=' + ','.join(['0.9'] * 400)
+    curve = '--config.learning_curve=' + ','.join(f'{0.5 + i / 1000}' for i in range(400))
     return (CONFIG, f'--config.dataset.path={digits}', f'--workdir={tmp_path / "a"}', *FEW, curve)
 
 

@@ -1,10 +1,11 @@
+import contextlib
 import pathlib
 import signal
 import sys
 
 import pytest
 
-from launch import options
+from launch import ending, options
 from recon import pipeline
 from recon.core import errors
 
@@ -74,23 +75,22 @@ def test_a_config_is_found_by_its_name_and_a_wrong_one_names_the_nearest():
         options.parse([], 'usage')
 
 
-def test_the_default_name_of_a_run_holds_its_options():
-    arguments = options.parse([f'--config={CONFIG}:smoke,rois=V1'], '')
-    assert arguments.name == 'digits69_ridge_smoke_rois-V1'
+def test_the_default_name_of_a_run_is_the_configs():
+    assert options.parse([f'--config={CONFIG}:smoke'], '').name == 'digits69_ridge'
 
 
 def test_errors_become_exit_codes_and_sigterm_a_clean_stop(capsys):
-    with options.exit_codes() as ended:
+    with ending.exit_codes() as ended:
         raise errors.DataMissing('no file', 'here', 'fetch it')
     assert ended.code == 2
     assert capsys.readouterr().err == 'DataMissing: no file | where: here | fetch it\n'
-    with options.exit_codes() as ended:
+    with ending.exit_codes() as ended:
         signal.raise_signal(signal.SIGTERM)
     assert ended.code == 0 and 'to be continued' in capsys.readouterr().err
-    with options.exit_codes() as ended:
+    with ending.exit_codes() as ended:
         raise OSError(28, 'No space left on device')
     assert ended.code == 2 and 'No space left' in capsys.readouterr().err
-    with pytest.raises(ZeroDivisionError), options.exit_codes():
+    with pytest.raises(ZeroDivisionError), ending.exit_codes():
         1 / 0  # noqa: B018  our own fault keeps its traceback
 
 
@@ -101,3 +101,24 @@ def test_each_command_says_what_it_is_for():
         path = pathlib.Path(options.ROOT) / 'launch' / f'{name}.py'
         done = subprocess.run([sys.executable, path, '--help'], capture_output=True, text=True)
         assert done.returncode == 0 and f'launch/{name}.py --config' in done.stdout
+
+
+def test_a_config_that_does_not_load_is_the_users_cause(tmp_path):
+    for text, message in (('x = (', 'SyntaxError'), ('1 / 0', 'ZeroDivision'), ('', 'get_config')):
+        (tmp_path / 'c.py').write_text(text)
+        with pytest.raises(errors.ConfigError, match=message):
+            options.load(options.parse([f'--config={tmp_path / "c.py"}'], ''))
+
+
+def test_a_list_of_names_where_numbers_are_wanted_is_refused():
+    with pytest.raises(errors.ConfigError, match='wanted: numbers'):
+        resolved('--config.decoder.penalties=a,b')
+    with pytest.raises(errors.ConfigError, match='wanted: names'):
+        resolved('--config.metrics=3')
+
+
+def test_sigterm_is_remembered_where_a_library_swallows_the_exception():
+    with ending.exit_codes() as ended:
+        with contextlib.suppress(BaseException):  # as a callback inside a library does
+            signal.raise_signal(signal.SIGTERM)
+        assert ended.stop

@@ -70,3 +70,13 @@ def test_a_report_can_be_built_anew_from_the_folder_alone(tmp_path, capsys):
     assert (folder / 'report.html').read_text().count('<img') == before.count('<img')
     assert report.main([str(tmp_path / 'none')]) == 2
     assert 'launch/main.py' in capsys.readouterr().err
+
+
+def test_commas_in_brackets_do_not_part_the_values_of_a_grid():
+    assert sweep.split('(10,),(1,2)') == ['(10,)', '(1,2)']
+    assert sweep.split('a,b,a') == ['a', 'b']
+
+
+def test_the_scales_sweep_refuses_what_it_sets_itself(capsys):
+    assert sweep.main(['--config=configs/miyawaki2008_scales.py:base=ridge', '--print']) == 2
+    assert 'base=ridge' in capsys.readouterr().err

@@ -26,3 +26,11 @@ def test_nothing_there_is_none_and_a_broken_one_is_named(tmp_path):
             path.write_bytes(b'broken')
     with pytest.raises(errors.DataInvalid, match='remove this folder'):
         checkpoint.load(tmp_path / 'c')
+
+
+def test_parameters_of_other_rows_or_options_do_not_count(tmp_path):
+    checkpoint.save(tmp_path / 'c', {'w': np.ones(3)}, 'one')
+    assert checkpoint.load(tmp_path / 'c', 'one') is not None
+    assert checkpoint.load(tmp_path / 'c', 'two') is None
+    checkpoint.save(tmp_path / 'c', {'w': np.zeros(3)}, 'two')
+    assert checkpoint.load(tmp_path / 'c', 'two')['w'].sum() == 0

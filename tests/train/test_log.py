@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from recon.core import results
 from recon.train import log
 
@@ -20,3 +22,13 @@ def test_progress_says_rate_and_time_left(tmp_path, caplog):
     with log.Log(tmp_path) as written, caplog.at_level('INFO'):
         log.Progress(4, written).step('fit')
     assert '[1/4] fit' in caplog.text and 's left' in caplog.text
+
+
+def test_a_stop_that_was_asked_for_comes_after_the_stage(tmp_path):
+    asked = []
+    with log.Log(tmp_path) as written:
+        progress = log.Progress(4, written, lambda: bool(asked))
+        progress.step('one')
+        asked.append(1)
+        with pytest.raises(results.Stopped, match='after two'):
+            progress.step('two')

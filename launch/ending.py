@@ -1,0 +1,100 @@
+"""How a command speaks and ends: log lines, exit codes, one line for what the user can mend."""
+
+import argparse
+import contextlib
+import dataclasses
+import errno
+import logging as python_logging
+import os
+import pathlib
+import signal
+import sys
+
+from absl import flags, logging
+
+from recon.core import errors, results
+
+_OURS = pathlib.Path(__file__).resolve().parents[1] / 'recon'
+_DISK = (errno.ENOSPC, errno.EDQUOT)
+_USERS_CAUSE = (
+    *_DISK,
+    *(errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG),
+)
+
+
+def speak() -> None:
+    """Lets our own lines through to stderr, one a stage, and of libraries only warnings."""
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # absl warns of any line before that
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    handler = logging.get_absl_handler()
+    handler.setFormatter(python_logging.Formatter('%(message)s'))
+    handler.addFilter(
+        lambda record: (
+            record.levelno >= python_logging.WARNING
+            or pathlib.Path(record.pathname).is_relative_to(_OURS)
+        )
+    )
+
+
+@dataclasses.dataclass
+class Ended:
+    """How it went: `code` is the exit code, `stop` whether SIGTERM has come."""
+
+    code: int = 0
+    stop: bool = False
+
+
+@contextlib.contextmanager
+def exit_codes():
+    """Turns errors into RUN_FOLDER.md's exit codes; SIGTERM into a clean stop.
+
+    Yields:
+      `Ended`, whose `code` holds after the block. Our own faults go on up, with their traceback.
+    """
+    ended = Ended()
+
+    def stop(_signal, _frame):
+        ended.stop = True  # should a callback of a library swallow the exception
+        raise results.Stopped('SIGTERM')
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield ended
+    except errors.UserError as error:
+        ended.code = _complain(str(error))
+    except results.Stopped:
+        print('stopped; to be continued by the same command', file=sys.stderr)
+    except KeyboardInterrupt:
+        print('interrupted; to be continued by the same command', file=sys.stderr)
+        ended.code = 130
+    except OSError as error:
+        if error.errno not in _USERS_CAUSE:
+            raise
+        what = os.strerror(error.errno) + (f': {error.filename}' if error.filename else '')
+        remedy = 'free some space' if error.errno in _DISK else 'name another --workdir'
+        ended.code = _complain(f'{what} | {remedy}, and run again')
+    except RuntimeError as error:
+        if 'initialize backend' not in str(error):
+            raise
+        ended.code = _complain(f'{error} | set JAX_PLATFORMS to a device that is here, or unset it')
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _complain(text: str) -> int:
+    print(' '.join(text.split()), file=sys.stderr)
+    return 2
+
+
+class Parser(argparse.ArgumentParser):
+    """One line and no usage where the command line is wrong."""
+
+    def __init__(self, doc: str):
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=doc, formatter_class=formatter)
+
+    def error(self, message):
+        """Raises ConfigError in the place of argparse's own exit."""
+        raise errors.ConfigError(message, 'command line', f'python launch/{self.prog} --help')
