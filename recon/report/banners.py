@@ -2,6 +2,8 @@
 
 from recon.report import formats, story
 
+_ENOUGH = 1000  # bootstrap draws, random re-pairings
+
 
 def build(config: dict, run: dict, scores: dict) -> list[dict]:
     """What must be read before the scores: [{'kind': 'bad' | 'note', 'title', 'text'}]."""
@@ -26,6 +28,7 @@ def build(config: dict, run: dict, scores: dict) -> list[dict]:
         out.append(
             {'kind': 'bad', 'title': 'Statistics not from training rows alone', 'text': text}
         )
+    out += _constant(scores.get('protocol') or run.get('protocol') or {})
     warning = alignment_warning(audit)
     if warning:
         out.append({'kind': 'bad', 'title': 'Rows and pictures may be misaligned', 'text': warning})
@@ -39,7 +42,35 @@ def build(config: dict, run: dict, scores: dict) -> list[dict]:
         where = f' in the file layout of {layout}' if layout else ''
         text = f'No person was scanned: a program drew these responses{where}, and their noise.'
         out.append({'kind': 'note', 'title': 'Simulated brain', 'text': text})
-    return out
+    return out + _reduced(config)
+
+
+def _constant(protocol: dict) -> list[dict]:
+    """A banner where more than half of the voxels never change."""
+    constant = story.part(protocol, 'data').get('constant_voxels') or 0
+    voxels = protocol.get('voxels') or 0
+    if not constant or 2 * constant <= voxels:
+        return []
+    if constant >= voxels:
+        text = f'All {constant:,} voxels have'
+    else:
+        text = f'{constant:,} of {voxels:,} voxels have'
+    text += ' one value in every training row: nothing can be read from them. Check the recording.'
+    return [{'kind': 'bad', 'title': 'Constant voxels', 'text': text}]
+
+
+def _reduced(config: dict) -> list[dict]:
+    """A banner where a run was made small: `:smoke`, or few draws or permutations."""
+    said = {'draws': 'bootstrap draws', 'permutations': 'random re-pairings'}
+    few = {k: config[k] for k in said if isinstance(config.get(k), int) and config[k] < _ENOUGH}
+    if config.get('layout') or len(few) == len(said):
+        text = 'Few draws, little data: it checks the machinery, and its scores mean no more.'
+        return [{'kind': 'note', 'title': 'Smoke run', 'text': text}]
+    if few:
+        text = 'Only ' + ' and '.join(f'{v} {said[k]}' for k, v in few.items())
+        text += f' (at least {_ENOUGH:,} are usual): intervals and p are coarse.'
+        return [{'kind': 'note', 'title': 'Reduced run', 'text': text}]
+    return []
 
 
 def alignment(audit: dict) -> list[dict]:

@@ -16,8 +16,8 @@ def cards(entries: dict, names: list[str], baselines: dict) -> list[dict]:
     """One score card a metric: the score in large, and a chart of it beside its baselines.
 
     Returns:
-      [{'name', 'label', 'word', 'value', 'interval', 'better', 'p', 'note', 'rows': [{'label',
-      'value', 'track', 'class'}], 'axis', 'chance'}].
+      [{'name', 'label', 'word', 'value', 'interval', 'better', 'p', 'note', 'wrong_pairs',
+      'rows': [{'label', 'value', 'track', 'class'}], 'axis', 'chance'}].
     """
     out = []
     for name in names:
@@ -36,10 +36,11 @@ def cards(entries: dict, names: list[str], baselines: dict) -> list[dict]:
                 'value': formats.number(entry.get('mean'), known['percent']),
                 'interval': formats.interval(entry, known['percent']),
                 'better': tables.arrow(entry),
-                'p': formats.p_text(entry.get('p')),
+                'p': formats.p_text(entry),
                 'note': tables.oddities(entry),
                 'spread': _spread(entry, known['percent']),
                 'chance': tables.or_dash(entry.get('chance'), known['percent']),
+                'wrong_pairs': tables.wrong_pairs(entry, known['percent']),
             }
         )
     return out
@@ -88,7 +89,8 @@ def _spread(entry: dict, percent: bool) -> str:
     parts = ((n, f(values)) for n, f in (('from', min), ('to', max), ('median', statistics.median)))
     low, high, middle = (f'{n} {formats.number(v, percent)}' for n, v in parts)
     noun = {'image': 'pictures', 'row': 'rows'}.get(entry.get('unit'), f'{entry.get("unit")}s')
-    return f'{noun} {low} {high}, {middle}'
+    of_two = '' if len(values) % 2 else ' (mean of the middle two)'
+    return f'{noun} {low} {high}, {middle}{of_two}'
 
 
 def _middle(values: list) -> list:

@@ -30,26 +30,30 @@ def number(value, percent: bool = False, places: int | None = None) -> str:
 
 
 def interval(entry: dict, percent: bool = False) -> str:
-    """ci95 of an entry, both ends with the same decimals; 'none' where there is no interval."""
+    """ci95 of an entry, both ends with the same decimals, or 'no interval'."""
     ci = entry.get('ci95')
     if not ci or ci[0] is None or ci[1] is None:
-        return 'none'
+        return 'no interval'
     places = decimals(max(map(abs, ci)))
     low, high = (number(x, percent, places) for x in ci)
     return f'{low.removesuffix(" %")} to {high}'
 
 
-def p_value(p) -> str:
-    """The p-value in text; one below a thousandth is '< 0.001', None is 'not tested'."""
+def p_text(entry: dict, brief: bool = False) -> str:
+    """The p of an entry: 'p = 0.042', 'p = 0.001, the smallest possible' or 'p not tested'.
+
+    Args:
+      entry: 'p', and 'permutations', whose smallest possible p is 1 / (1 + permutations).
+      brief: 'p ≤ 0.001' for the smallest possible one, rounded up so that it stays true.
+    """
+    p, permutations = entry.get('p'), entry.get('permutations')
     if p is None:
-        return 'not tested'
-    return '< 0.001' if p < 0.001 else f'{p:.3f}'
-
-
-def p_text(p) -> str:
-    """'p < 0.001', 'p = 0.042' or 'p not tested'."""
-    text = p_value(p)
-    return f'p {text}' if p is None or text.startswith('<') else f'p = {text}'
+        return 'p not tested'
+    places = 3 if p >= 0.0005 else math.ceil(-math.log10(p) - 0.01)
+    least = bool(permutations) and abs(p * (1 + permutations) - 1) < 1e-3
+    if least and brief:
+        return f'p ≤ {math.ceil(p * 10**places - 1e-9) / 10**places:.{places}f}'
+    return f'p = {p:.{places}f}' + (', the smallest possible' if least else '')
 
 
 def duration(seconds) -> str:

@@ -64,6 +64,7 @@ def write_table(
     page = _render(
         'table.html',
         title=title,
+        n_runs=len(rows),
         table=tables.comparison(rows, list(columns)),
         charts=cards.comparison_charts(rows, list(columns)),
         notes=[str(n) for n in notes],

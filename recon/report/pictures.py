@@ -110,11 +110,12 @@ def ranking(entry: dict, n: int) -> tuple[np.ndarray, list] | None:
 
 
 def picks(order: np.ndarray, values: list) -> list[tuple[str, int]]:
-    """(label, row) of best, median (of two the worse) and worst among those with a value."""
+    """(label, row) of best, median (of two the worse, so labelled) and worst of the defined."""
     ranked = [int(i) for i in order if values[i] is not None]
     if not ranked:
         return []
-    named = [('best', 0), ('median', len(ranked) // 2), ('worst', len(ranked) - 1)]
+    middle = 'median' if len(ranked) % 2 else 'median (worse of two)'
+    named = [('best', 0), (middle, len(ranked) // 2), ('worst', len(ranked) - 1)]
     return [(label, ranked[k]) for label, k in named]
 
 

@@ -30,9 +30,12 @@ def context(folder: dict, run_name: str) -> dict:
     return {
         'title': story.title(config, held, shown is not None),
         'run_name': run_name,
+        'identity': story.identity(config, run, held),
         'source': story.source(config, held),
         'result': story.result(main, held),
-        'verdict': story.verdict(main, held),
+        'verdict': [sentence for sentence in story.verdict(main, held) if sentence],
+        'few': story.few(held),
+        'with_nearest': 'nearest_training' in baselines,
         'banners': banners.build(config, run, held),
         'seen': bool((held.get('audit') or {}).get('seen_test_images')),
         'facts': _facts(config, run, held),
@@ -56,7 +59,7 @@ def context(folder: dict, run_name: str) -> dict:
         'protocol': [(k.replace('_', ' '), v) for k, v in tables.flat(held.get('protocol') or {})],
         'machine': _machine(run),
         'config': json.dumps(config, indent=2, sort_keys=True),
-        'quote': story.quote(run_name, main, held, run),
+        'quote': story.quote(run_name, main, held, run, config),
         'words': _glossary(config, names, held),
     }
 

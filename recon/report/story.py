@@ -1,10 +1,13 @@
 """What the page says in sentences. Every sentence follows from the numbers, none is fixed."""
 
+import math
+
 from recon.report import formats, words
 
 # Answers without a brain, or with a broken one. nearest_training is not among them: it starts from
 # the decoded picture, so that a good decoder makes it good.
 BLIND = ('mean_image', 'mean_latent', 'shuffled_rows', 'shuffled_voxels', 'zero_voxels')
+_FEW = 20  # images; a percentile bootstrap of fewer covers less than it says
 
 
 def main_metric(config: dict, scores: dict) -> str | None:
@@ -50,6 +53,20 @@ def simulated(config: dict, scores: dict) -> bool:
     return by_name or bool(config.get('layout')) or bool(_data(scores).get('simulated'))
 
 
+def identity(config: dict, run: dict, scores: dict) -> str:
+    """'miyawaki2008 (simulated), miyawaki (omp), seed 0', by the names of the config."""
+    decoder = part(config, 'decoder')
+    data, base = part(config, 'dataset').get('name'), part(decoder, 'base').get('name')
+    made = data != 'simulated' and simulated(config, scores)
+    seed = config.get('seed', run.get('seed'))
+    known = (
+        data and f'{data}{" (simulated)" if made else ""}',
+        decoder.get('name') and f'{decoder["name"]}{f" ({base})" if base else ""}',
+        None if seed is None else f'seed {seed}',
+    )
+    return ', '.join(k for k in known if k)
+
+
 def source(config: dict, scores: dict) -> str:
     """Whose data, for the line above the title; '' where no name is known."""
     if simulated(config, scores):
@@ -77,6 +94,8 @@ def result(name: str, scores: dict) -> str:
     beside = []
     if entry.get('ci95'):
         beside.append(f'95 % interval {formats.interval(entry, known["percent"])}')
+    else:
+        beside.append('no interval')
     if entry.get('chance') is not None:
         beside.append(f'chance {formats.number(entry["chance"], known["percent"])}')
     mean_image = scores.get('baselines', {}).get('mean_image', {}).get(name)
@@ -115,7 +134,16 @@ def seen(scores: dict) -> str:
 
 
 def verdict(name: str, scores: dict) -> list[str]:
-    """What the main score shows, and what it does not: one to three sentences."""
+    """What the main score shows, and what it does not: one to five sentences.
+
+    Args:
+      name: the main metric.
+      scores: scores.json; the nearest training image is looked up under every metric.
+    """
+    return [*_main_verdict(name, scores), nearest(scores), few(scores)]
+
+
+def _main_verdict(name: str, scores: dict) -> list[str]:
     entry, percent = scores['scores'][name], words.metric(name)['percent']
     ci = entry.get('ci95')
     if entry.get('mean') is None:
@@ -137,13 +165,48 @@ def verdict(name: str, scores: dict) -> list[str]:
         out.append(_against(best, blind[best], entry, ci, clear > 0, percent))
         wins = _wins(entry, blind[best], lower)
         out += [f'One by one, the decoder beats that baseline on {wins}.'] if wins else []
-    near = known.get('nearest_training')
-    if near and (near['mean'] < entry['mean']) == lower and near['mean'] != entry['mean']:
-        value = formats.number(near['mean'], percent)
-        out.append(
-            f'Showing the training image nearest to the decoded one would do better ({value}).'
-        )
     return out
+
+
+def nearest(scores: dict) -> str:
+    """Where the training image nearest to the decoded picture does better than the picture.
+
+    Args:
+      scores: scores.json; all its metrics are compared.
+
+    Returns:
+      One sentence, '' where it does better on none.
+    """
+    held = (scores.get('baselines') or {}).get('nearest_training') or {}
+    better = []
+    for name, entry in scores['scores'].items():
+        ours, theirs = entry.get('mean'), (held.get(name) or {}).get('mean')
+        if None in (ours, theirs) or _equal(ours, theirs):
+            continue
+        if (theirs < ours) == (entry.get('better') == 'lower'):
+            known = words.metric(name)
+            values = [formats.number(v, known['percent']) for v in (theirs, ours)]
+            better.append(f'{known["label"]} ({" against ".join(values)})')
+    if not better:
+        return ''
+    listed = '; '.join(better[:-1]) + (' and ' if better[:-1] else '') + better[-1]
+    return f'The training image nearest to the decoded picture does better on {listed}.'
+
+
+def few(scores: dict) -> str:
+    """That intervals from fewer than 20 images are too narrow, '' where there are none such."""
+    n = (scores.get('protocol') or {}).get('test_images', scores.get('n'))
+    drawn = any(e.get('ci95') for e in scores['scores'].values())
+    if not isinstance(n, int) or n >= _FEW or not drawn:
+        return ''
+    return (
+        f'Only {_plural(n, "test image")}: the intervals that so small a set gives are too narrow.'
+    )
+
+
+def _equal(a: float, b: float) -> bool:
+    """Whether two scores differ by no more than rounding."""
+    return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)
 
 
 def _side(ci, value: float, lower: bool) -> int:
@@ -165,7 +228,7 @@ def _against_chance(entry: dict, side: int) -> str:
     if side < 1 and (entry.get('p') or 1) < 0.05:
         text += (
             ' Yet pictures fit their own truth better than that of others '
-            f'({formats.p_text(entry["p"])}); see the other scores.'
+            f'({formats.p_text(entry)}); see the other scores.'
         )
     return text
 
@@ -189,21 +252,22 @@ def _wins(entry: dict, base: dict, lower: bool) -> str | None:
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
     if not pairs:
         return None
-    wins = sum(a < b if lower else a > b for a, b in pairs)
+    ties = sum(_equal(a, b) for a, b in pairs)
+    wins = sum((a < b if lower else a > b) and not _equal(a, b) for a, b in pairs)
     noun = 'test images' if entry.get('unit') == 'image' else f'{entry.get("unit")}s'
-    return f'{wins} of {len(pairs)} {noun}'
+    return f'{wins} of {len(pairs)} {noun}' + (f', with {_plural(ties, "tie")}' if ties else '')
 
 
-def quote(run_name: str, name: str, scores: dict, run: dict) -> str:
+def quote(run_name: str, name: str, scores: dict, run: dict, config: dict) -> str:
     """One line to quote the result by, with all that makes it checkable."""
     entry, percent = scores['scores'][name], words.metric(name)['percent']
     parts = [
-        run_name,
+        identity(config, run, scores) or 'unknown data and decoder',
+        f'folder {run_name}',
         f'{name} {formats.number(entry.get("mean"), percent)}',
-        f'95 % interval {formats.interval(entry, percent)}',
+        f'95 % interval {formats.interval(entry, percent)}' if entry.get('ci95') else 'no interval',
         _count(entry, scores),
         f'commit {str(run.get("commit") or "unknown")[:12]}',
-        f'seed {run.get("seed", "unknown")}',
     ]
     seen_images = (scores.get('audit') or {}).get('seen_test_images')
     return ', '.join(parts + (['seen images'] if seen_images else []))

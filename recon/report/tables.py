@@ -21,13 +21,13 @@ def column(text: str, sub: str = '', number: bool = False) -> dict:
 
 
 def scored(entry: dict | None, percent: bool) -> dict:
-    """A score with its interval below, as a cell; a dash where there is none."""
+    """A score with its interval below, as a cell; a dash where there is no score."""
     if not entry:
         return cell('–', kind='muted')
     if entry.get('mean') is None:
         return cell('undefined', kind='muted')
-    ci = formats.interval(entry, percent)
-    return cell(formats.number(entry['mean'], percent), '' if ci == 'none' else ci)
+    ci = formats.interval(entry, percent) if 'ci95' in entry else ''
+    return cell(formats.number(entry['mean'], percent), ci)
 
 
 def scores(entries: dict, names: list[str], baselines: dict) -> dict:
@@ -52,7 +52,8 @@ def scores(entries: dict, names: list[str], baselines: dict) -> dict:
         row = [
             cell(words.metric(name)['label'], f'{name} {arrow(entry)[:1]}', 'wide', head=True),
             scored(entry, percent) | {'class': 'strong'},
-            cell(or_dash(entry.get('chance'), percent), formats.p_text(entry.get('p'))),
+            cell(or_dash(entry.get('chance'), percent), formats.p_text(entry, brief=True))
+            | {'note': wrong_pairs(entry, percent)},
         ]
         row += [scored(baselines[b].get(name), percent) for b in shown]
         rows.append(row + [cell(entry.get('n', '–'), oddities(entry))])
@@ -134,11 +135,13 @@ def comparison(rows: list[dict], metric_names: list[str]) -> dict:
 
     Args:
       rows: one a run, [{'name', 'scores': {metric: entry}, and, each optional, 'published':
-        {metric: text}, 'data': text, 'n': int, 'workdir': folder of its report}].
+        {metric: text}, 'data': text, 'n': int, 'workdir': folder of its report, 'baselines':
+        {'mean_image': {metric: entry}}}].
       metric_names: the metrics, in order.
 
     Returns:
-      A table with a column a metric, and one 'published' beside it where any row has one.
+      A table with a column a metric, and one 'published' beside it where any row has one; last
+      the mean training image, one row for each set of runs that share its scores.
     """
     columns = [column('Run')]
     with_data = any(row.get('data') for row in rows)
@@ -162,7 +165,36 @@ def comparison(rows: list[dict], metric_names: list[str]) -> dict:
             if name in published:
                 cells.append(cell((row.get('published') or {}).get(name) or '–', kind='muted'))
         out.append(cells)
+    out += [
+        _mean_image(group, metric_names, published, with_data)
+        for group in _same_mean_image(rows, metric_names)
+    ]
     return {'columns': columns, 'rows': out}
+
+
+def _same_mean_image(rows: list[dict], metric_names: list[str]) -> list[list[dict]]:
+    """The rows that carry a mean training image, grouped by what it scores."""
+    groups = {}
+    for row in rows:
+        held = (row.get('baselines') or {}).get('mean_image') or {}
+        means = [(held.get(name) or {}).get('mean') for name in metric_names]
+        key = (row.get('data'), *(None if m is None else f'{m:.6g}' for m in means))
+        if any(m is not None for m in means):
+            groups.setdefault(key, []).append(row)
+    return list(groups.values())
+
+
+def _mean_image(group: list[dict], names: list[str], published: list[str], with_data: bool) -> list:
+    """One row of `comparison`: the mean training image of these runs."""
+    held = group[0]['baselines']['mean_image']
+    runs = ', '.join(row['name'] for row in group)
+    sub = f'for {runs}' if len(group) <= 3 else f'for {len(group)} runs'
+    cells = [cell(words.baseline('mean_image'), sub, head=True)]
+    cells += [cell(group[0].get('data') or '–', kind='wide')] if with_data else []
+    for name in names:
+        cells.append(scored(held.get(name), words.metric(name)['percent']) | {'class': 'muted'})
+        cells += [cell('–', kind='muted')] if name in published else []
+    return cells
 
 
 def baseline_order(baselines: dict) -> list[str]:
@@ -176,6 +208,12 @@ def arrow(entry: dict) -> str:
     return {'higher': '↑ higher is better', 'lower': '↓ lower is better'}.get(
         entry.get('better'), ''
     )
+
+
+def wrong_pairs(entry: dict, percent: bool) -> str:
+    """'other pairings 53.1 %', the mean over wrong pairs beside an analytic chance; else ''."""
+    value = entry.get('wrong_pairs')
+    return '' if value is None else f'other pairings {formats.number(value, percent)}'
 
 
 def or_dash(value, percent: bool) -> str:

@@ -78,22 +78,28 @@ GLOSSARY = {
         '95 % interval',
         'How far the score may move if other test pictures had been drawn: the middle 95 % of '
         'the mean when the test pictures are resampled with replacement 10,000 times (bootstrap). '
-        'It says nothing of other people or other scanners.',
+        'From fewer than 20 pictures it comes out too narrow. It says nothing of other people or '
+        'other scanners.',
     ),
     'chance': (
         'Chance and p',
         'Chance is what an answer that ignores the brain gets. p is the share of random '
         're-pairings of decoded and seen pictures that score at least as well as the true '
-        'pairing; a small p means that luck does not explain the score.',
+        'pairing, the true one counted in, so it is never 0: after 1,000 re-pairings the smallest '
+        'possible p is 1 in 1,001, written p ≤ 0.001. A small p means that luck does not explain '
+        'the score. "Other pairings" is the mean score of wrong pairs, where chance is another '
+        'number, such as that of always giving the commoner answer.',
     ),
     'baseline': (
         'Baselines',
-        'Answers that need no brain, or a broken one, under the same scores. Mean training '
-        'image: the average of all training pictures, always. Nearest training image: the '
-        'training picture most like the decoded one. Shuffled training rows: the decoder fitted '
-        'again with pictures and brain activity paired at random. Shuffled brain: the fitted '
-        'decoder given the activity of another test picture. Silent brain: the fitted decoder '
-        'given zeros. What a decoder adds is its distance from these.',
+        'Other answers under the same scores, most of which need no brain, or a broken one. Mean '
+        'training image: the average of all training pictures, always. Shuffled training rows: '
+        'the decoder fitted again with pictures and brain activity paired at random. Shuffled '
+        'brain: the fitted decoder given the activity of another test picture. Silent brain: the '
+        'fitted decoder '
+        'given zeros. What a decoder adds is its distance from these. Nearest training image: the '
+        'training picture most like the decoded one. It needs a working decoder; where it does '
+        'better, a remembered picture, picked by the decoded one, comes closer than that does.',
     ),
     'audit': (
         'Audit',

@@ -110,6 +110,7 @@ def entry(values, better, chance, *, split='test', p=0.000999, **extra):
         'ci95': [float(q) for q in np.percentile(draws, [2.5, 97.5])] if len(known) else None,
         'chance': chance,
         'p': p,
+        'permutations': 1000,
         'unit': 'image',
         'better': better,
         'n': len(values),

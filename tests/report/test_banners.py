@@ -1,3 +1,5 @@
+import pytest
+
 from recon.report import banners
 
 
@@ -17,6 +19,24 @@ def test_each_fault_has_its_banner():
     assert titles({'train_only_statistics': False}) == ['Statistics not from training rows alone']
     assert titles({}, run={'status': 'stopped'}) == ['This run stopped']
     assert titles({}, config={'dataset': {'name': 'simulated'}}) == ['Simulated brain']
+
+
+@pytest.mark.parametrize(
+    ('constant', 'said'),
+    [(10, 'All 10 voxels have'), (6, '6 of 10 voxels have'), (5, None), (0, None)],
+)
+def test_voxels_that_never_change_are_reported_beyond_a_half(constant, said):
+    protocol = {'voxels': 10, 'data': {'constant_voxels': constant}}
+    found = banners.build({}, {}, {'protocol': protocol})
+    assert [b['text'].startswith(said) for b in found] == ([True] if said else [])
+
+
+def test_a_reduced_run_says_so():
+    assert titles({}, {'draws': 10_000, 'permutations': 1000, 'layout': ''}) == []
+    assert titles({}, {'draws': 500, 'permutations': 50}) == ['Smoke run']
+    assert 'Smoke run' in titles({}, {'draws': 10_000, 'permutations': 1000, 'layout': 'digits69'})
+    few = banners.build({'draws': 10_000, 'permutations': 99}, {}, {})
+    assert few[0]['title'] == 'Reduced run' and 'Only 99 random re-pairings' in few[0]['text']
 
 
 def test_a_shift_that_wins_by_more_than_its_interval_is_reported():

@@ -29,7 +29,9 @@ def test_a_card_has_the_decoder_first_and_all_baselines():
     )
     rows = [row['label'] for row in card[0]['rows']]
     assert rows == ['this decoder', 'silent brain'] and card[0]['value'] == '0.600'
-    assert card[0]['spread'] == 'pictures from 0.500 to 0.700, median 0.600'
+    assert (
+        card[0]['spread'] == 'pictures from 0.500 to 0.700, median 0.600 (mean of the middle two)'
+    )
 
 
 def test_one_odd_picture_does_not_squeeze_the_chart():
@@ -42,4 +44,5 @@ def test_one_odd_picture_does_not_squeeze_the_chart():
 def test_an_undefined_score_still_makes_a_card():
     entry = fake_run.entry([float('nan')] * 3, 'higher', None, p=None)
     card = cards.cards({'pixcorr': entry}, ['pixcorr'], {})[0]
+    assert card['interval'] == 'no interval'
     assert card['value'] == 'undefined' and card['note'] == '3 undefined' and card['chance'] == '–'

@@ -110,7 +110,11 @@ def test_best_median_and_worst_follow_from_the_scores(digits, shown):
     values = np.array(held['scores']['pixcorr']['per_image'])
     ids = results.read_arrays(digits / 'reconstructions.npz')['image_id']
     order = np.argsort(-values)
-    for label, row in (('best', order[0]), ('median', order[5]), ('worst', order[-1])):
+    for label, row in (
+        ('best', order[0]),
+        ('median (worse of two)', order[5]),
+        ('worst', order[-1]),
+    ):
         assert f'{label} {values[row]:.3f} · image {ids[row]}' in shown.text
 
 
@@ -291,11 +295,48 @@ def test_a_sweep_is_one_page_with_measured_beside_published(tmp_path):
     shown = Page(path.read_text())
     assert path.name == 'table.html' and shown.wrong == [] and shown.stack == []
     assert (
-        '70.2 % 68.8 to 71.4 % 75.1 %' in shown.text and 'simulated, Miyawaki layout' in shown.text
+        '70.2 % 68.8 to 71.4 % chance 55.0 % 75.1 %' in shown.text
+        and 'simulated, Miyawaki layout' in shown.text
     )
     assert 'omp_1x1/report.html' in shown.links
     assert 'Accuracy against the complexity of the pattern' in shown.text
     assert all(not link.startswith('http') for link in shown.links)
+
+
+def test_the_mean_training_image_is_no_run_of_the_comparison(tmp_path):
+    table = fake_run.sweep()
+    for row in table['rows']:
+        row['baselines'] = {'mean_image': {'pixcorr': {'mean': 0.123, 'ci95': None}}}
+    shown = Page(report.write_sweep(tmp_path, table).read_text())
+    assert 'comparison of 5 runs' in shown.text
+    assert 'mean training image for 5 runs' in shown.text and '0.123 no interval' in shown.text
+
+
+def test_head_and_quote_name_data_decoder_and_seed(shown):
+    assert 'digits69, ridge, seed 0 · folder digits69_ridge' in shown.text
+    assert 'digits69, ridge, seed 0, folder digits69_ridge, pixcorr 0.' in shown.text
+
+
+def test_few_images_are_said_above_and_at_the_scores(tmp_path, shown):
+    said = 'Only 10 test images: the intervals that so small a set gives are too narrow.'
+    assert shown.text.count(said) == 2
+    assert (
+        'too narrow.'
+        not in page(fake_run.write(tmp_path, 'scenes'))
+        .text.split('Words')[1]
+        .split('What the words mean')[0]
+    )
+
+
+def test_the_nearest_training_image_is_not_called_blind(shown):
+    assert 'of another kind: it starts from the decoded picture' in shown.text
+
+
+def test_every_stage_is_a_column_of_a_grid_that_never_scrolls(tmp_path):
+    content = report.write(fake_run.write(tmp_path, 'patterns')).read_text()
+    assert 'style="--n:7"' in content and '>scale 2x2</figcaption>' in content
+    strips = content[content.index('id="pictures"') : content.index('id="scores"')]
+    assert 'class="scroll"' not in strips and Page(content).wrong == []
 
 
 def test_figures_of_a_table_may_be_svg_png_or_curves_and_nothing_else(tmp_path):

@@ -61,7 +61,13 @@ def test_a_score_that_is_not_of_pictures_ranks_none():
 
 def test_picks_are_best_median_and_worst_of_the_defined():
     order, values = pictures.ranking(entry([0.1, None, 0.9, 0.5, 0.2]), 5)
-    assert pictures.picks(order, values) == [('best', 2), ('median', 4), ('worst', 0)]
+    assert pictures.picks(order, values) == [
+        ('best', 2),
+        ('median (worse of two)', 4),
+        ('worst', 0),
+    ]
+    order, values = pictures.ranking(entry([0.1, 0.9, 0.5], 'lower'), 3)
+    assert pictures.picks(order, values)[1] == ('median', 2)
     order, values = pictures.ranking(entry([None, None]), 2)
     assert pictures.picks(order, values) == []
 

@@ -23,7 +23,7 @@ def test_an_interval_that_includes_chance_shows_nothing():
 def test_a_score_at_chance_whose_pairing_is_no_luck_says_both():
     scores = held(0.55, [0.45, 0.6])
     assert 'Yet pictures fit' not in ' '.join(story.verdict('pixcorr', scores))
-    scores['scores']['pixcorr']['p'] = 0.0005
+    scores['scores']['pixcorr'] |= {'p': 1 / 1001, 'permutations': 1000}
     assert 'Yet pictures fit their own truth' in ' '.join(story.verdict('pixcorr', scores))
     scores['scores']['pixcorr'] |= {'ci95': [0.52, 0.6]}
     assert 'Yet pictures fit' not in ' '.join(story.verdict('pixcorr', scores))
@@ -102,12 +102,66 @@ def test_unknown_names_stand_as_they_are():
     )
 
 
-def test_a_nearest_training_image_that_does_better_is_admitted():
+def near(ours, theirs):
     scores = held(0.5, [0.4, 0.6], chance=0.1)
-    scores['baselines']['nearest_training'] = {'pixcorr': {'mean': 0.7}}
-    assert 'would do better (0.700)' in ' '.join(story.verdict('pixcorr', scores))
-    scores['baselines']['nearest_training'] = {'pixcorr': {'mean': 0.3}}
-    assert 'would do better' not in ' '.join(story.verdict('pixcorr', scores))
+    metrics = {'pixcorr': 'higher', 'mse': 'lower', 'two_way_pixel': 'higher'}
+    scores['scores'] = {
+        k: {'mean': m, 'ci95': [0.4, 0.6], 'chance': 0.1, 'better': b}
+        for (k, b), m in zip(metrics.items(), ours, strict=True)
+    }
+    scores['baselines']['nearest_training'] = {
+        k: {'mean': m} for k, m in zip(metrics, theirs, strict=True)
+    }
+    return ' '.join(story.verdict('pixcorr', scores))
+
+
+def test_a_nearest_training_image_that_does_better_on_any_score_is_admitted():
+    said = near((0.5, 0.1, 0.9), (0.4, 0.05, 0.95))
+    assert (
+        'The training image nearest to the decoded picture does better on mean squared error '
+        '(0.0500 against 0.100) and two-way identification, pixels (95.0 % against 90.0 %).'
+    ) in said
+    assert 'nearest to the decoded' not in near((0.5, 0.1, 0.9), (0.4, 0.2, 0.9 + 1e-12))
+    assert 'nearest to the decoded' not in near((0.5, 0.1, None), (None, 0.2, 0.9))
+
+
+def test_rounding_is_a_tie_and_no_win():
+    scores = held(0.5, [0.4, 0.6], chance=0.1, base=0.2)
+    scores['scores']['pixcorr']['per_image'] = [0.5, 0.2 + 1e-9, 0.0]
+    scores['baselines']['mean_image']['pixcorr']['per_image'] = [0.2, 0.2, 1e-12]
+    assert 'on 1 of 3 test images, with 2 ties.' in ' '.join(story.verdict('pixcorr', scores))
+
+
+def test_a_score_without_an_interval_says_so():
+    assert '(no interval; chance 0.500)' in story.result('pixcorr', held(0.8, None))
+    scores = held(0.8, None) | {'audit': {}}
+    assert 'pixcorr 0.800, no interval, 10 test images' in story.quote(
+        'd', 'pixcorr', scores, {}, {}
+    )
+
+
+@pytest.mark.parametrize(('n', 'warned'), [(19, True), (20, False)])
+def test_intervals_of_fewer_than_twenty_images_are_called_too_narrow(n, warned):
+    scores = held(0.8, [0.7, 0.9], n=n)
+    assert ('too narrow' in story.few(scores)) == warned
+    rows = held(0.8, [0.7, 0.9], n=500, unit='row') | {'protocol': {'test_images': n}}
+    assert ('too narrow' in story.few(rows)) == warned
+    assert story.few(held(0.8, None, n=n)) == ''
+
+
+def test_a_run_is_named_by_data_decoders_and_seed():
+    config = {
+        'seed': 3,
+        'dataset': {'name': 'miyawaki2008'},
+        'decoder': {'name': 'miyawaki', 'base': {'name': 'omp'}},
+    }
+    assert story.identity(config, {}, {}) == 'miyawaki2008, miyawaki (omp), seed 3'
+    made = story.identity(config | {'layout': 'miyawaki2008'}, {}, {})
+    assert made == 'miyawaki2008 (simulated), miyawaki (omp), seed 3'
+    assert (
+        story.identity({'dataset': {'name': 'simulated'}}, {'seed': 1}, {}) == 'simulated, seed 1'
+    )
+    assert story.identity({}, {}, {}) == ''
 
 
 def test_worse_than_chance_and_above_the_baselines_is_no_contradiction():

@@ -39,6 +39,26 @@ def test_the_link_of_a_run_is_quoted():
     assert cell['href'] == 'javascript%3Ax%20y%23/report.html'
 
 
+def test_the_mean_image_has_a_row_for_each_set_of_scores():
+    entry = {'mean': 0.8, 'ci95': [0.7, 0.9]}
+    base = [{'mean_image': {'pixcorr': {'mean': m, 'ci95': [0.1, 0.7]}}} for m in (0.5, 0.5, 0.6)]
+    rows = [{'name': n, 'scores': {'pixcorr': entry}, 'baselines': b}
+            for n, b in zip('abc', base, strict=True)]  # fmt: skip
+    table = tables.comparison([*rows, {'name': 'd', 'scores': {}}], ['pixcorr', 'mse'])
+    assert texts(table)[4:] == [
+        ['mean training image', '0.500', '–'],
+        ['mean training image', '0.600', '–'],
+    ]
+    assert [row[0]['sub'] for row in table['rows'][4:]] == ['for a, b', 'for c']
+    assert len(tables.comparison([{'name': 'd', 'scores': {}}], ['pixcorr'])['rows']) == 1
+
+
+def test_other_pairings_and_a_missing_interval_are_in_the_small_print():
+    entry = {'mean': 0.8, 'ci95': None, 'chance': 0.7, 'p': None, 'wrong_pairs': 0.531}
+    row = tables.scores({'binary_accuracy': entry}, ['binary_accuracy'], {})['rows'][0]
+    assert row[1]['sub'] == 'no interval' and row[2]['note'] == 'other pairings 53.1 %'
+
+
 def test_areas_have_the_whole_brain_on_top():
     entry = fake_run.entry([0.5, 0.7], 'higher', 0.1)
     held = {'V1': {'n_voxels': 1200, 'scores': {'pixcorr': entry}}}
