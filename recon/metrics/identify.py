@@ -92,24 +92,55 @@ def image_to_brain(similarity, within: int = 1, candidates: int | None = None):
     return brain_to_image(similarity.T, within, candidates).T
 
 
-def top(won, within: int, candidates: int):
+def top(won, within: int, candidates: int, others: int | None = None):
     """P(fewer than `within` of candidates - 1 others drawn without replacement were not beaten).
 
     Args:
-      won: [n n] int, how many of the n - 1 others each entry beats.
+      won: [n n] (any shape with `others`) int, how many of the n - 1 others each entry beats.
       within: 1 or more.
       candidates: 2 to n, the own one included.
+      others: n - 1; default from the shape of `won`.
 
     Returns:
-      [n n] float64: sum over f < within of hypergeometric probabilities.
+      float64 of the shape of `won`: sum over f < within of hypergeometric probabilities.
     """
-    others, drawn = len(won) - 1, candidates - 1
+    others, drawn = len(won) - 1 if others is None else others, candidates - 1
     beaten = np.arange(others + 1)
     table = np.zeros(others + 1)
     for failed in range(min(within, drawn + 1)):
         ways = _log_choose(beaten, drawn - failed) + _log_choose(others - beaten, failed)
         table += np.exp(ways - _log_choose(others, drawn))
     return np.minimum(table, 1)[won]
+
+
+def chance(
+    n: int, defined: int, within: int, candidates: int, *, truths_compete: bool = True
+) -> float:
+    """Expected score of a decoder that knows nothing, each of whose reconstructions is defined.
+
+    within / candidates, if every truth has a similarity. An undefined truth (a blank picture under
+    Pearson) fails whatever is decoded, and is beaten by nothing where it competes: it takes away
+    from chance as it does from every score. An undefined reconstruction is the decoder's own fault
+    and does not.
+
+    Args:
+      n: images.
+      defined: how many of their truths have a similarity.
+      within: 1 or more.
+      candidates: 2 for two-way, k for n-way.
+      truths_compete: whether the other candidates are truths (else reconstructions).
+
+    Returns:
+      Mean over images; for an image of a defined truth the rank of it is uniform among the defined.
+    """
+    if defined == n:
+        return min(1.0, within / candidates)
+    if not defined:
+        return 0.0
+    if not truths_compete:
+        return min(1.0, within / candidates) * defined / n
+    others, won = n - 1, np.arange(defined)
+    return float(top(won, within, candidates, others).mean() * defined / n)
 
 
 def _log_choose(n, k):

@@ -1,6 +1,8 @@
 """What a pairing is worth: chance and p-value by pairing reconstructions with other truths.
 
-A metric hands over matrices M [b b], M[i, j] = score of reconstruction j against truth i. Cheap
+A metric hands over matrices M [b b], M[i, j] = score of reconstruction j against truth i. Where an
+image has several reconstructions (one for each of its trials) M is [b k] and says whose each column
+is: truths are then permuted over images, since rows of one image are not independent. Cheap
 metrics give one matrix of all images. Dear ones (SSIM) give one for each of several random blocks,
 and pairings are then permuted within blocks: permutations within blocks are a group, so the test
 stays exact; it only costs n b scores instead of n n.
@@ -33,27 +35,31 @@ def blocks(n: int, size: int, rng: np.random.Generator) -> list[np.ndarray]:
     return np.array_split(order, max(1, n // max(size, 1)))
 
 
-def pairing_test(matrices, *, better: str, permutations: int, rng: np.random.Generator) -> Pairing:
-    """Chance and p of the pairing on the diagonals.
+def pairing_test(
+    matrices, *, better: str, permutations: int, rng: np.random.Generator, owners=None
+) -> Pairing:
+    """Chance and p of the pairing of each reconstruction with the truth of its own image.
 
     Args:
-      matrices: list of [b b], M[i, j] = score of reconstruction j against truth i of the block; NaN
+      matrices: list of [b k], M[i, j] = score of reconstruction j against truth i of the block; NaN
         where undefined (left out of every mean).
       better: 'higher' or 'lower'.
-      permutations: K, uniform over all permutations within blocks; 0 for none.
+      permutations: K, uniform over all permutations of the images within blocks; 0 for none.
       rng: what draws them.
+      owners: list of [k] int, the image (row of M) that each reconstruction is of; default: the
+        diagonal, one reconstruction an image.
 
     Returns:
       Pairing; p is (1 + k) / (1 + K), k the permuted pairings whose mean is at least as good.
     """
     total, count = np.zeros(permutations), np.zeros(permutations)
     own, wrong = [], []
-    for matrix in matrices:
-        b = len(matrix)
-        own.append(np.diagonal(matrix))
-        wrong.append(matrix[~np.eye(b, dtype=bool)])
+    for matrix, owner in zip(matrices, owners or map(_diagonal, matrices), strict=True):
+        b, column = len(matrix), np.arange(len(owner))
+        own.append(matrix[owner, column])
+        wrong.append(matrix[owner != np.arange(b)[:, None]])
         index = rng.permuted(np.broadcast_to(np.arange(b), (permutations, b)), axis=1)
-        drawn = matrix[index, np.arange(b)]  # [K b]
+        drawn = matrix[index[:, owner], column]  # [K k]
         defined = np.isfinite(drawn)
         total += np.where(defined, drawn, 0).sum(1)
         count += defined.sum(1)
@@ -85,6 +91,10 @@ def statistic_test(statistic, n: int, *, better: str, permutations: int, rng) ->
     observed = statistic(np.arange(n))
     p = stats.permutation_p(observed, null, better) if np.isfinite(observed) else None
     return Pairing(float(null.mean()), p, permutations, n)
+
+
+def _diagonal(matrix):
+    return np.arange(len(matrix))
 
 
 def _mean(parts):

@@ -3,7 +3,6 @@
 docs/metrics.md has every definition; the maths is in pixel.py, identify.py and permute.py.
 """
 
-import dataclasses
 import numbers
 
 import numpy as np
@@ -12,47 +11,9 @@ from jaxtyping import Float
 from recon.core import errors, stats, types
 from recon.core import rng as rngs
 from recon.metrics import identify, naming, permute, pixel
+from recon.metrics import pictures as shared
 
 LOWER = ('mse', 'mae', 'corrdist')
-# Pairs times pixels that permuted pairings may cost where each pair has a price of its own; about
-# two seconds on one core. Fewer pairs are had by exchanging truths within blocks of images.
-_BUDGET = {'ssim': 1e8, 'mae': 4e8, 'product': 1e12}
-_FEWEST = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class _Pictures:
-    """What all metrics of one call share; similarities are computed once a feature."""
-
-    recon: np.ndarray
-    truth: np.ndarray
-    nets: dict
-    seed: int
-    threshold: float
-    retrieval: str
-    candidates: int | None
-    clusters: np.ndarray | None
-    cache: dict = dataclasses.field(default_factory=dict)
-
-    def similarity(self, feature, kind):
-        """[n truths, n reconstructions], kind 'pearson' or 'cosine'."""
-        key = (feature, kind)
-        if key not in self.cache:
-            net = pixel.flat if feature == 'pixel' else self.nets[feature]
-            if feature not in self.cache:
-                sides = (np.asarray(net(side)) for side in (self.truth, self.recon))
-                self.cache[feature] = [side.reshape(len(side), -1) for side in sides]
-            matrix = stats.pearson_matrix if kind == 'pearson' else stats.cosine_matrix
-            self.cache[key] = matrix(*self.cache[feature])
-        return self.cache[key]
-
-    def blocks(self, matrix, price):
-        """`matrix(recon, truth)` of each block of images; see permute.blocks."""
-        n, h, w, c = self.truth.shape
-        pixels = h * w * (1 if price == 'ssim' else c)  # SSIM is of grey pictures
-        size = int(max(_FEWEST, min(n, _BUDGET[price] / (n * pixels))))
-        rng = rngs.generator(self.seed, 'blocks')
-        return [matrix(self.recon[i], self.truth[i]) for i in permute.blocks(n, size, rng)]
 
 
 def known() -> list[str]:
@@ -121,25 +82,26 @@ def score(
         `weights` names its weights in the entry.
       retrieval: the feature of brain_to_image_* and image_to_brain_* ('pixel' or a key of nets).
       candidates: images on offer in retrieval; default all n.
-      clusters: [n] or None; rows with one value (repeats of an image) are resampled together.
+      clusters: [n] or None; rows with one value are repeats of one image (their truths are equal):
+        they are resampled together, and truths are permuted over images instead of rows.
 
     Returns:
       {name: Score}, in the order of `names`, unit 'image', per_unit in the order of the rows.
 
     Raises:
       ConfigError: see `check` and `check_settings`.
-      DataInvalid: shapes that differ, no pictures, NaN in one.
+      DataInvalid: shapes that differ, no pictures, NaN in one, two truths in one cluster.
     """
     check_settings(seed, draws, permutations, threshold)
     nets = dict(nets or {})
     recon, truth = np.asarray(recon), np.asarray(truth)
-    _check_pictures(recon, truth)
+    shared.check(recon, truth, clusters)
     check(names, nets, n=len(truth), size=truth.shape[1:3])
     _check_retrieval(retrieval, candidates, nets, len(truth))
     if channels == 1:  # nets still get three
-        nets = {name: _on_three(net) for name, net in nets.items()}
+        nets = {name: shared.on_three(net) for name, net in nets.items()}
         recon, truth = recon[..., :1], truth[..., :1]
-    pictures = _Pictures(recon, truth, nets, seed, threshold, retrieval, candidates, clusters)
+    pictures = shared.Pictures(recon, truth, nets, seed, threshold, retrieval, candidates, clusters)
     return {name: _score(name, pictures, draws, permutations) for name in names}
 
 
@@ -190,11 +152,20 @@ def _score(name, pictures, draws, permutations):
     parsed = naming.parse(name, pictures.nets)
     better = 'lower' if parsed.kind in LOWER else 'higher'
     measure = _plain if parsed.feature is None and parsed.kind in naming.PLAIN else _by_feature
-    per_unit, matrices, chance, extra = measure(parsed, pictures)
+    per_unit, parts, chance, extra = measure(parsed, pictures)
+    matrices, owners = zip(*parts, strict=True)
     rng = rngs.generator(pictures.seed, 'permutation')
-    paired = permute.pairing_test(matrices, better=better, permutations=permutations, rng=rng)
-    extra |= {'permutations': paired.permutations, 'permuted_within': paired.within}
-    extra['bootstrap_draws'] = draws
+    paired = permute.pairing_test(
+        matrices, better=better, permutations=permutations, rng=rng, owners=owners
+    )
+    extra |= {
+        'permutations': paired.permutations,
+        'permuted': 'rows' if pictures.clusters is None else 'images',
+        'permuted_within': paired.within,
+        'bootstrap_draws': draws,
+    }
+    if chance is not None:  # what this system's own pictures score on the wrong truth
+        extra['wrong_pairs'] = paired.chance
     return summarise(
         per_unit,
         better=better,
@@ -208,62 +179,60 @@ def _score(name, pictures, draws, permutations):
 
 
 def _plain(parsed, pictures):
-    """Metrics of a picture and its own truth -> per unit, matrices, chance or None, extra."""
+    """Metrics of a picture and its own truth -> per unit, parts, chance or None, extra."""
     kind, pair = parsed.kind, (pictures.recon, pictures.truth)
     extra, chance = {'net': 'pixel', 'weights': 'none'}, None
     if kind in pixel.WINDOWS:
         extra['variant'] = pixel.WINDOWS[kind].text
-        matrices = pictures.blocks(lambda r, t: pixel.ssim_matrix(r, t, kind), 'ssim')
-        return pixel.ssim(*pair, kind), matrices, None, extra
+        parts = pictures.blocks(lambda r, t: pixel.ssim_matrix(r, t, kind), 'ssim')
+        return pixel.ssim(*pair, kind), parts, None, extra
     if kind.startswith('binary_'):
         which, threshold = kind.removeprefix('binary_'), pictures.threshold
         extra['threshold'] = threshold
-        matrices = pictures.blocks(
-            lambda r, t: pixel.binary_matrix(r, t, threshold)[which], 'product'
-        )
+        parts = pictures.blocks(lambda r, t: pixel.binary_matrix(r, t, threshold)[which], 'product')
         if which == 'accuracy':
             chance = pixel.majority(pictures.truth, threshold)
-        return pixel.binary(*pair, threshold)[which], matrices, chance, extra
+        return pixel.binary(*pair, threshold)[which], parts, chance, extra
     if kind == 'pixcorr':
-        return pixel.pixcorr(*pair), [pictures.similarity('pixel', 'pearson')], None, extra
+        return (
+            pixel.pixcorr(*pair),
+            pictures.whole(pictures.similarity('pixel', 'pearson')),
+            None,
+            extra,
+        )
     if kind == 'mse':
         return pixel.mse(*pair), pictures.blocks(pixel.mse_matrix, 'product'), None, extra
     return pixel.mae(*pair), pictures.blocks(pixel.mae_matrix, 'mae'), None, extra
 
 
 def _by_feature(parsed, pictures):
-    """Metrics of similarities of features -> per unit, matrices, chance or None, extra."""
+    """Metrics of similarities of features -> per unit, parts, chance or None, extra."""
     kind, n = parsed.kind, len(pictures.truth)
     retrieval = kind in ('brain_to_image', 'image_to_brain')
     feature = pictures.retrieval if retrieval else parsed.feature
-    similarity = pictures.similarity(
-        feature, 'cosine' if retrieval or kind == 'cosine' else 'pearson'
-    )
+    how = 'cosine' if retrieval or kind == 'cosine' else 'pearson'
+    similarity = pictures.similarity(feature, how)
     weights = getattr(pictures.nets.get(feature), 'weights', 'unnamed')
     extra = {'net': feature, 'weights': 'none' if feature == 'pixel' else weights}
     if kind in ('corrdist', 'cosine'):
         matrix = 1 - similarity if kind == 'corrdist' else similarity
-        return np.diagonal(matrix), [matrix], None, extra
+        return np.diagonal(matrix), pictures.whole(matrix), None, extra
     from_truth = kind in ('two_way_takagi', 'image_to_brain')
     extra |= identify.doubtful(similarity.T if from_truth else similarity)
     if retrieval:
-        candidates = pictures.candidates or n
-        matrix = getattr(identify, kind)(similarity, parsed.k, candidates)
-        chance = min(1.0, parsed.k / candidates)
+        within, candidates = parsed.k, pictures.candidates or n
+        matrix = getattr(identify, kind)(similarity, within, candidates)
     elif kind == 'nway':
-        candidates, matrix, chance = parsed.k, identify.nway(similarity, parsed.k), 1 / parsed.k
+        within, candidates = 1, parsed.k
+        matrix = identify.nway(similarity, candidates)
     else:
-        candidates, matrix, chance = 2, getattr(identify, kind)(similarity), 0.5
+        within, candidates = 1, 2
+        matrix = getattr(identify, kind)(similarity)
+    defined = int(pictures.defined(feature, how).sum())
+    chance = identify.chance(n, defined, within, candidates, truths_compete=not from_truth)
     extra |= {'candidates': candidates, 'draws': 'all', 'distractors': n - 1}
-    return np.diagonal(matrix), [matrix], chance, extra
-
-
-def _on_three(net):
-    def three(images):
-        return net(np.repeat(images, 3, -1))
-
-    three.weights = getattr(net, 'weights', 'unnamed')
-    return three
+    extra['undefined_truths'] = n - defined
+    return np.diagonal(matrix), pictures.whole(matrix), chance, extra
 
 
 def _check_retrieval(retrieval, candidates, nets, n):
@@ -279,21 +248,3 @@ def _check_retrieval(retrieval, candidates, nets, n):
             'config.metrics',
             f'give 2 to {n} candidates',
         )
-
-
-def _check_pictures(recon, truth):
-    if recon.shape != truth.shape or truth.ndim != 4 or not len(truth):
-        raise errors.DataInvalid(
-            f'reconstructions have shape {recon.shape}, truth {truth.shape}',
-            'recon/metrics/suite',
-            'both must be [n h w 3], with at least one picture',
-        )
-    for name, pictures in (('reconstructions', recon), ('truth', truth)):
-        bad = ~np.isfinite(pictures)
-        if bad.any():
-            raise errors.DataInvalid(
-                f'{int(bad.sum())} of {bad.size} values of the {name} are not finite, first at '
-                f'{tuple(int(i) for i in np.argwhere(bad)[0])}',
-                'recon/metrics/suite',
-                'mend the stage that made them; a score of them would mean nothing',
-            )

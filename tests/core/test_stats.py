@@ -83,7 +83,14 @@ def test_undefined_units_are_dropped_and_the_same_seed_gives_the_same_interval()
     assert stats.bootstrap_mean(many, seed=3) != stats.bootstrap_mean(many, seed=4)
     assert stats.bootstrap_mean([np.nan, np.nan], seed=0) is None
     assert stats.bootstrap_mean([], seed=0) is None
-    assert stats.bootstrap_mean([5.0], seed=0) == (5.0, 5.0)
+
+
+def test_a_single_unit_has_no_interval():
+    assert stats.bootstrap_mean([5.0], seed=0) is None
+    assert stats.bootstrap_mean([np.nan, 5.0], seed=0) is None
+    assert stats.bootstrap_mean([1.0, 2.0, 3.0], seed=0, clusters=['a', 'a', 'a']) is None
+    assert stats.bootstrap_ratio([1.0], [2.0], seed=0) is None
+    assert stats.paired_difference([1.0, np.nan], [0.5, 1.0], seed=0) == (0.5, None)
 
 
 def test_small_blocks_draw_an_interval_of_the_same_quality(monkeypatch):

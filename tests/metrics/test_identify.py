@@ -150,3 +150,18 @@ def test_a_constant_reconstruction_takes_the_training_image_of_least_error():
     train[2] = train[2] * 0.1 + 0.85
     flat = np.full((1, 4, 4, 1), 0.9)
     assert identify.nearest_training(flat, train).tolist() == [2]
+
+
+def test_chance_is_that_of_random_ranks_among_the_defined_truths():
+    r = np.random.default_rng(0)
+    for n, blank, within, candidates in [(9, 3, 1, 2), (9, 3, 1, 4), (9, 2, 5, 9), (7, 6, 1, 2)]:
+        found = []
+        for _ in range(400):
+            similarity = r.random((n, n))
+            similarity[:blank] = np.nan
+            found.append(np.diagonal(identify.brain_to_image(similarity, within, candidates)))
+        wanted = identify.chance(n, n - blank, within, candidates)
+        assert abs(np.mean(found) - wanted) < 4 * np.sqrt(0.25 / np.size(found))
+    assert identify.chance(9, 9, 1, 3) == 1 / 3
+    assert identify.chance(9, 0, 1, 3) == 0
+    assert identify.chance(3, 3, 5, 3) == 1

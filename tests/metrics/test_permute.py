@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -74,3 +76,20 @@ def test_a_pooled_statistic_is_tested_by_pairing_too():
     )
     assert found.p == 1 / 200
     assert abs(found.chance - 0.25) < 0.03
+
+
+def test_several_reconstructions_of_an_image_move_together():
+    owner = np.array([0, 0, 1, 2, 2, 2])
+    matrix = np.random.default_rng(0).normal(size=(3, 6))
+    found = permute.pairing_test(
+        [matrix], better='higher', permutations=6000, rng=np.random.default_rng(0), owners=[owner]
+    )
+    all_pairings = [
+        matrix[np.array(o)[owner], np.arange(6)] for o in itertools.permutations((0, 1, 2))
+    ]
+    own = matrix[owner, np.arange(6)].mean()
+    share = np.mean([pairing.mean() >= own - 1e-12 for pairing in all_pairings])
+    assert abs(found.p - share) < 0.03
+    wrong = [matrix[i, j] for i in range(3) for j in range(6) if owner[j] != i]
+    assert found.chance == pytest.approx(np.mean(wrong))
+    assert found.within == 3

@@ -6,7 +6,8 @@ import scipy.io
 import sklearn.linear_model
 
 from recon.core import errors
-from recon.metrics import identify, pixel, suite
+from recon.metrics import identify, naming, pixel, suite
+from recon.metrics import pictures as shared
 
 PIXEL = [
     *('pixcorr', 'ssim', 'ssim_skimage019', 'ssim_uniform7', 'mse', 'mae'),
@@ -100,7 +101,7 @@ def test_chance_is_what_theory_says_where_theory_says_it():
 
 
 def test_ssim_of_many_pictures_exchanges_truths_within_blocks(monkeypatch):
-    monkeypatch.setattr(suite, '_BUDGET', {'ssim': 1.0, 'mae': 1.0, 'product': 1e12})
+    monkeypatch.setattr(shared, 'BUDGET', {'ssim': 1.0, 'mae': 1.0, 'product': 1e12})
     recon, truth = pictures(n=40, noise=0.6)
     found = suite.score(['ssim', 'mae'], recon, truth, seed=0)
     for name, entry in found.items():
@@ -138,6 +139,7 @@ def test_one_picture_is_scored_without_chance_or_p():
     found = suite.score(['pixcorr', 'ssim', 'two_way_pixel', 'mae'], recon, truth, seed=0)
     assert found['pixcorr'].mean is not None
     assert (found['pixcorr'].chance, found['pixcorr'].p) == (None, None)
+    assert all(entry.ci95 is None for entry in found.values())
     assert (found['two_way_pixel'].mean, found['two_way_pixel'].n_undefined) == (None, 1)
 
 
@@ -298,3 +300,140 @@ def test_settings_that_mean_nothing_are_refused_before_any_work(settings, messag
 def test_settings_at_their_limits_are_taken():
     suite.check_settings(0, draws=1, permutations=0, threshold=0)
     suite.check_settings(np.int64(7), draws=np.int32(2), permutations=5, threshold=np.float32(1))
+
+
+def rows_of_images(seed, images=20, rows=36, side=5):
+    """Rows that know nothing of their image, but are alike within one; and their truths."""
+    r = np.random.default_rng(seed)
+    image = np.repeat(np.arange(images), rows)
+    truth = r.random((images, side, side, 3)).astype(np.float32)[image]
+    base = r.random((images, side, side, 3)).astype(np.float32)[image]
+    recon = np.clip(base + 0.2 * r.normal(size=base.shape), 0, 1).astype(np.float32)
+    return recon, truth, image
+
+
+def test_p_of_rows_is_uniform_when_only_the_image_makes_them_alike():
+    names, of_images, of_rows = ['pixcorr', 'mse'], [], []
+    for seed in range(60):
+        recon, truth, image = rows_of_images(seed)
+        options = dict(seed=seed, draws=1, permutations=199)
+        found = suite.score(names, recon, truth, clusters=image, **options)
+        of_images.append([found[name].p for name in names])
+        assert found['mse'].extra['permuted'] == 'images'
+        assert found['mse'].extra['permuted_within'] == 20
+        if seed < 20:
+            found = suite.score(names, recon, truth, **options)
+            of_rows.append([found[name].p for name in names])
+    p = np.array(of_images)
+    assert (p < 0.05).mean(0).max() <= 0.12  # 60 draws of .05: above .12 once in 150
+    for level in (0.25, 0.5, 0.75):
+        assert np.abs((p <= level).mean(0) - level).max() < 0.18
+    assert (np.array(of_rows) < 0.05).mean(0).min() > 0.25  # why rows must not be permuted
+
+
+def test_rows_that_follow_their_image_are_significant():
+    recon, truth, image = rows_of_images(0)
+    recon = np.clip(0.5 * recon + 0.5 * truth, 0, 1)
+    for entry in suite.score(['pixcorr', 'mae'], recon, truth, seed=0, clusters=image).values():
+        assert entry.p == 1 / 1001
+
+
+@pytest.mark.parametrize('budget', [1e9, 1.0])
+def test_chance_of_rows_is_the_mean_of_rows_with_truths_of_other_images(monkeypatch, budget):
+    monkeypatch.setattr(shared, 'BUDGET', {'ssim': budget, 'mae': budget, 'product': 1e12})
+    r = np.random.default_rng(0)
+    image = r.permutation(np.repeat(np.arange(8), [1, 2, 3, 4, 1, 2, 3, 4]))  # in no order
+    truth = r.random((8, 12, 12, 3)).astype(np.float32)[image]
+    recon = np.clip(truth + r.normal(size=truth.shape), 0, 1).astype(np.float32)
+    names = [*naming.PLAIN, 'corrdist_pixel']
+    found = suite.score(names, recon, truth, seed=0, clusters=image)
+    parts = shared.Pictures(recon, truth, {}, 0, 0.5, 'pixel', None, image).blocks(
+        lambda a, b: np.zeros((len(b), len(a))), 'ssim'
+    )
+    assert [len(matrix) for matrix, _ in parts] == ([8] if budget > 1 else [4, 4])
+    assert sorted(np.concatenate([np.bincount(o) for _, o in parts])) == [1, 1, 2, 2, 3, 3, 4, 4]
+    matrices = {
+        'pixcorr': pixel.pixcorr_matrix(recon, truth),
+        'mse': pixel.mse_matrix(recon, truth),
+        'binary_f1': pixel.binary_matrix(recon, truth)['f1'],
+        'corrdist_pixel': 1 - pixel.pixcorr_matrix(recon, truth),
+    }
+    if budget > 1:
+        matrices |= {'ssim': pixel.ssim_matrix(recon, truth), 'mae': pixel.mae_matrix(recon, truth)}
+    first = np.unique(image, return_index=True)[1]
+    for name, matrix in matrices.items():
+        wrong = matrix[first][np.arange(8)[:, None] != image]
+        assert found[name].chance == pytest.approx(wrong.mean()), name
+    for name in names:
+        assert found[name].extra['permuted'] == 'images', name
+
+
+def test_clusters_of_one_row_each_change_no_score():
+    recon, truth = pictures(n=15, noise=2)
+    plain = suite.score(PIXEL, recon, truth, seed=0)
+    alone = suite.score(PIXEL, recon, truth, seed=0, clusters=np.arange(15))
+    for name in PIXEL:
+        assert plain[name].extra['permuted'] == 'rows'
+        assert (alone[name].mean, alone[name].p) == (plain[name].mean, plain[name].p), name
+        assert (alone[name].chance, alone[name].ci95) == (plain[name].chance, plain[name].ci95)
+
+
+def test_rows_of_one_image_have_no_chance_p_or_interval():
+    recon, truth = pictures(n=5)
+    truth[:] = truth[0]
+    entry = suite.score(['mse'], recon, truth, seed=0, clusters=np.zeros(5))['mse']
+    assert entry.mean is not None
+    assert (entry.chance, entry.p, entry.ci95) == (None, None, None)
+
+
+def test_clusters_that_are_no_images_are_refused():
+    recon, truth = pictures(n=4)
+    with pytest.raises(errors.DataInvalid, match='rows of cluster b have different truths'):
+        suite.score(['mse'], recon, truth, seed=0, clusters=['a', 'b', 'b', 'c'])
+    with pytest.raises(errors.DataInvalid, match=r'clusters have shape \(3,\), there are 4 rows'):
+        suite.score(['mse'], recon, truth, seed=0, clusters=[0, 1, 2])
+
+
+def test_blank_truths_take_from_chance_what_they_take_from_every_score():
+    names = [name for name in PIXEL if name.startswith(('two', 'nway', 'brain', 'image'))]
+    seeds, n = 40, 12
+    means = dict.fromkeys(names, 0.0)
+    for seed in range(seeds):
+        recon, _ = pictures(n=n, side=6, seed=seed)
+        _, truth = pictures(n=n, side=6, seed=seed + 100)
+        truth[:4] = 0
+        options = dict(seed=0, draws=1, permutations=0, candidates=7)
+        found = suite.score(names, recon, truth, **options)
+        for name in names:
+            assert found[name].extra['undefined_truths'] == 4
+            means[name] += found[name].mean / seeds
+    for name in names:
+        assert abs(means[name] - found[name].chance) < 4 * np.sqrt(0.25 / (seeds * n)), name
+    assert found['two_way_pixel'].chance == pytest.approx(0.5 * 8 * 7 / (12 * 11))
+    assert found['two_way_takagi_pixel'].chance == pytest.approx(0.5 * 8 / 12)
+
+
+def test_all_truths_blank_leave_nothing_to_win():
+    recon, truth = pictures(n=6)
+    entry = suite.score(['two_way_pixel'], recon, 0 * truth, seed=0)['two_way_pixel']
+    assert (entry.mean, entry.chance, entry.p) == (0, 0, 1)
+    assert entry.extra['undefined_truths'] == 6
+
+
+def test_blank_reconstructions_do_not_lower_the_bar():
+    recon, truth = pictures(n=6)
+    entry = suite.score(['two_way_pixel'], 0 * recon, truth, seed=0)['two_way_pixel']
+    assert (entry.mean, entry.chance, entry.extra['undefined_truths']) == (0, 0.5, 0)
+
+
+def test_entries_with_a_known_chance_also_say_what_wrong_pairs_score():
+    recon, truth = pictures()
+    found = suite.score(PIXEL, recon, truth, seed=0)
+    for name, entry in found.items():
+        known = name == 'binary_accuracy' or name.startswith(('two', 'nway', 'brain', 'image'))
+        assert ('wrong_pairs' in entry.extra) == known, name
+    off = ~np.eye(12, dtype=bool)
+    matrix = pixel.binary_matrix(recon, truth)['accuracy']
+    assert found['binary_accuracy'].extra['wrong_pairs'] == pytest.approx(matrix[off].mean())
+    won = identify.two_way(pixel.pixcorr_matrix(recon, truth))
+    assert found['two_way_pixel'].extra['wrong_pairs'] == pytest.approx(won[off].mean())
