@@ -110,11 +110,11 @@ def ranking(entry: dict, n: int) -> tuple[np.ndarray, list] | None:
 
 
 def picks(order: np.ndarray, values: list) -> list[tuple[str, int]]:
-    """(label, row) of best, median (of two the worse, so labelled) and worst of the defined."""
+    """(label, row) of best, median (of two the lower in rank) and worst of the defined."""
     ranked = [int(i) for i in order if values[i] is not None]
     if not ranked:
         return []
-    middle = 'median' if len(ranked) % 2 else 'median (worse of two)'
+    middle = 'median' if len(ranked) % 2 else 'median (lower)'
     named = [('best', 0), (middle, len(ranked) // 2), ('worst', len(ranked) - 1)]
     return [(label, ranked[k]) for label, k in named]
 

@@ -112,7 +112,7 @@ def test_best_median_and_worst_follow_from_the_scores(digits, shown):
     order = np.argsort(-values)
     for label, row in (
         ('best', order[0]),
-        ('median (worse of two)', order[5]),
+        ('median (lower)', order[5]),
         ('worst', order[-1]),
     ):
         assert f'{label} {values[row]:.3f} · image {ids[row]}' in shown.text

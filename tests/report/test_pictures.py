@@ -63,7 +63,7 @@ def test_picks_are_best_median_and_worst_of_the_defined():
     order, values = pictures.ranking(entry([0.1, None, 0.9, 0.5, 0.2]), 5)
     assert pictures.picks(order, values) == [
         ('best', 2),
-        ('median (worse of two)', 4),
+        ('median (lower)', 4),
         ('worst', 0),
     ]
     order, values = pictures.ranking(entry([0.1, 0.9, 0.5], 'lower'), 3)
