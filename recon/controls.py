@@ -171,7 +171,8 @@ def run(experiment: Experiment, fitted: dict, test, images, score, step) -> dict
     scores = {'baselines': {}, 'curves': []}
     for name in cfg.baselines:
         control = baseline(name, experiment, fitted, test, images)
-        scores['baselines'][name] = score(control, truth, 'test', test.image_id)
+        if control is not None:
+            scores['baselines'][name] = score(control, truth, 'test', test.image_id)
         step(name)
     if cfg.areas:
         scores['areas'] = {}
@@ -200,19 +201,47 @@ def run(experiment: Experiment, fitted: dict, test, images, score, step) -> dict
     return scores
 
 
-def baseline(name: str, experiment: Experiment, fitted: dict, test, images) -> np.ndarray:
-    """[n h w 3]: the reconstructions of one control (RUN_FOLDER.md defines each)."""
+def baseline(name: str, experiment: Experiment, fitted: dict, test, images) -> np.ndarray | None:
+    """[n h w 3]: the reconstructions of one control (RUN_FOLDER.md defines each).
+
+    None where there is nothing to exchange: shuffled_voxels of test rows of one image,
+    shuffled_rows with fewer than three training rows or with one training image.
+    """
     train = experiment.train_images
     if name == 'mean_image':
         return np.repeat(train.mean(0, keepdims=True), len(test), 0)
     if name == 'nearest_training':
         return train[identify.nearest_training(images, train)]
     if name == 'shuffled_rows':
+        if len(experiment.brain.train) < 3 or len(train) < 2:
+            return None
         return refit(experiment, test.voxels, shuffle=True)['images']
     if name == 'shuffled_voxels':
-        order = rng.derangement(rng.generator(experiment.cfg.seed, name), len(test))
-        return experiment.decode(fitted, test.voxels[order])['images']
+        order = rows_of_others(rng.generator(experiment.cfg.seed, name), test.image_id)
+        return None if order is None else experiment.decode(fitted, test.voxels[order])['images']
     return experiment.decode(fitted, np.zeros_like(test.voxels))['images']
+
+
+def rows_of_others(random: np.random.Generator, image_id) -> np.ndarray | None:
+    """[n] int: for each row a row of another image, None if all rows are of one.
+
+    Images are deranged as wholes: the k-th row of an image gets the k-th row of the image that it
+    is sent to (from the first again, if that has fewer). With rows of distinct images this is a
+    permutation in which no row keeps its place.
+
+    Args:
+      random: what draws the derangement.
+      image_id: [n], the image of each row.
+    """
+    _, image, sizes = np.unique(image_id, return_inverse=True, return_counts=True)
+    if len(sizes) < 2:
+        return None
+    rows = np.argsort(image, kind='stable')  # by image, in their order within it
+    first = np.cumsum(sizes) - sizes
+    place = np.empty(len(rows), int)
+    place[rows] = np.arange(len(rows)) - np.repeat(first, sizes)
+    sent = rng.derangement(random, len(sizes))[image]
+    return rows[first[sent] + place % sizes[sent]]
 
 
 def refit(experiment: Experiment, test_voxels, **options) -> dict:

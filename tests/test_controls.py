@@ -1,0 +1,81 @@
+import types
+
+import numpy as np
+import pytest
+
+from recon import controls
+from recon.core import rng
+from recon.core import types as data
+
+
+def experiment(image_id, train_id=(0, 1, 2, 3)):
+    """A decoder whose picture is the first voxel; the first voxel of test rows is their image."""
+    image_id, train_id = np.asarray(image_id), np.asarray(train_id)
+    images = np.zeros((len(np.unique(train_id)), 2, 2, 3), np.float32)
+    train = data.Split(np.zeros((len(train_id), 3), np.float32), train_id)
+    test = data.Split(np.repeat(image_id[:, None], 3, 1).astype(np.float32), image_id)
+
+    def decode(fitted, voxels):
+        return {'images': np.broadcast_to(voxels[:, :1, None, None], (len(voxels), 2, 2, 3))}
+
+    cfg = types.SimpleNamespace(
+        seed=0, targets={'pixels': {}}, baselines=controls.BASELINES, areas=(), learning_curve=(),
+        score_train=False,
+    )  # fmt: skip
+    return types.SimpleNamespace(
+        cfg=cfg,
+        brain=types.SimpleNamespace(train=train, extra_tests={}),
+        train_images=images,
+        truth=lambda split: np.zeros((len(split), 2, 2, 3), np.float32),
+        decode=decode,
+        fit=lambda name, **options: options,
+    ), test
+
+
+def test_each_row_gets_a_row_of_another_image():
+    for seed in range(20):
+        r = np.random.default_rng(seed)
+        image = r.integers(0, 5, 40)
+        order = controls.rows_of_others(r, image)
+        assert (image[order] != image).all()
+        for one in np.unique(image):  # rows of one image stay together
+            assert len(np.unique(image[order][image == one])) == 1
+
+
+def test_equally_many_rows_an_image_are_each_used_once():
+    image = np.tile(['a', 'b', 'c'], 12)
+    order = controls.rows_of_others(np.random.default_rng(0), image)
+    assert sorted(order) == list(range(36))
+
+
+def test_rows_of_distinct_images_are_deranged_as_before():
+    image = np.arange(12)
+    order = controls.rows_of_others(np.random.default_rng(3), image)
+    np.testing.assert_array_equal(order, rng.derangement(np.random.default_rng(3), 12))
+
+
+def test_the_control_of_shuffled_voxels_never_shows_a_row_its_own_image():
+    image = np.repeat(np.arange(4), 9)
+    made, test = experiment(image)
+    shown = controls.baseline('shuffled_voxels', made, {}, test, None)
+    assert (shown[:, 0, 0, 0] != image).all()
+
+
+@pytest.mark.parametrize(
+    ('name', 'image_id', 'train_id'),
+    [
+        ('shuffled_voxels', [5, 5, 5], [0, 1, 2, 3]),
+        ('shuffled_voxels', [5], [0, 1, 2, 3]),
+        ('shuffled_rows', [5, 6], [0, 1]),
+        ('shuffled_rows', [5, 6], [0, 0, 0, 0]),
+    ],
+)
+def test_a_control_with_nothing_to_exchange_is_left_out(name, image_id, train_id):
+    made, test = experiment(image_id, train_id)
+    images = np.zeros((len(test), 2, 2, 3), np.float32)
+    assert controls.baseline(name, made, {}, test, images) is None
+    done = []
+    scores = controls.run(made, {}, test, images, lambda shown, *_: {'n': len(shown)}, done.append)
+    assert name not in scores['baselines']
+    assert len(scores['baselines']) == len(controls.BASELINES) - 1
+    assert done == list(controls.BASELINES)
