@@ -178,7 +178,7 @@ def _same_mean_image(rows: list[dict], metric_names: list[str]) -> list[list[dic
     for row in rows:
         held = (row.get('baselines') or {}).get('mean_image') or {}
         means = [(held.get(name) or {}).get('mean') for name in metric_names]
-        key = (row.get('data'), *(None if m is None else f'{m:.6g}' for m in means))
+        key = (row.get('data'), row.get('n'), *(None if m is None else f'{m:.6g}' for m in means))
         if any(m is not None for m in means):
             groups.setdefault(key, []).append(row)
     return list(groups.values())
@@ -189,6 +189,7 @@ def _mean_image(group: list[dict], names: list[str], published: list[str], with_
     held = group[0]['baselines']['mean_image']
     runs = ', '.join(row['name'] for row in group)
     sub = f'for {runs}' if len(group) <= 3 else f'for {len(group)} runs'
+    sub = f'n = {group[0]["n"]}, {sub}' if group[0].get('n') else sub
     cells = [cell(words.baseline('mean_image'), sub, head=True)]
     cells += [cell(group[0].get('data') or '–', kind='wide')] if with_data else []
     for name in names:

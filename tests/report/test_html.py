@@ -309,7 +309,10 @@ def test_the_mean_training_image_is_no_run_of_the_comparison(tmp_path):
         row['baselines'] = {'mean_image': {'pixcorr': {'mean': 0.123, 'ci95': None}}}
     shown = Page(report.write_sweep(tmp_path, table).read_text())
     assert 'comparison of 5 runs' in shown.text
-    assert 'mean training image for 5 runs' in shown.text and '0.123 no interval' in shown.text
+    assert (
+        'mean training image n = 200, for 5 runs' in shown.text
+        and '0.123 no interval' in shown.text
+    )
 
 
 def test_head_and_quote_name_data_decoder_and_seed(shown):
