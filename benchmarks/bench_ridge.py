@@ -3,11 +3,14 @@
     python -m benchmarks.bench_ridge            n 2,000, v 8,000, t 4,000 (minutes)
     python -m benchmarks.bench_ridge --quick    a tenth of that (seconds)
     python -m benchmarks.bench_ridge --memory   200,000 targets, peak memory (minutes, 8 GB)
+    python -m benchmarks.bench_ridge --all      himalaya's Ridge besides its KernelRidge (an hour)
 
 All arrays are float32, without an intercept, and everybody ends with weights [v t] in memory. The
 floor of one penalty is its own matrix products alone, timed in XLA as products of the same shapes:
 x x' in full, [n n] [n t] (the two triangular solves), x' [n t]. Where the penalty is chosen, folds
-are the same for all, and answers are compared: penalties and weights.
+are the same for all, and answers are compared: penalties and weights. Of himalaya's two solvers of
+this model the one that it advises for v > n is timed, KernelRidge by eigenvalues; the other, by
+singular values, takes many times as long.
 """
 
 import argparse
@@ -42,7 +45,7 @@ def draw(n: int, v: int, t: int):
     return x - x.mean(0), y - y.mean(0)
 
 
-def one_penalty(x, y, repeats: int) -> dict:
+def one_penalty(x, y, repeats: int, kinds) -> dict:
     """One penalty for all targets against the time of its own products."""
     (n, v), t, alpha = x.shape, y.shape[1], 300.0
     x_jax, y_jax = jnp.asarray(x), jnp.asarray(y)
@@ -51,7 +54,7 @@ def one_penalty(x, y, repeats: int) -> dict:
         'ours': lambda: solvers.ridge_weights(x_jax, y_jax, alpha),
         'ours, numpy to numpy': lambda: np.asarray(solvers.ridge_weights(x, y, alpha)),
         'scikit-learn Ridge': lambda: sklearn_ridge(x, y, alpha),
-        **himalaya_calls(x, y, np.float32([alpha]), None),
+        **himalaya_calls(x, y, np.float32([alpha]), None, kinds),
     }
     floors = {f'product {i}': calls_['jax'] for i, (calls_, _) in enumerate(products)}
     times = _harness.interleaved(calls | floors, repeats)
@@ -62,7 +65,7 @@ def one_penalty(x, y, repeats: int) -> dict:
     return {'times': times, 'floor_s': floor, 'flops': flops, 'answers': answers}
 
 
-def chosen_penalty(x, y, repeats: int) -> dict:
+def chosen_penalty(x, y, repeats: int, kinds) -> dict:
     """Ten penalties, chosen per target: folds against himalaya, leave-one-out against sklearn."""
     fold = validation.fold_of_rows(np.arange(len(x)), FOLDS)
     calls = {
@@ -71,15 +74,15 @@ def chosen_penalty(x, y, repeats: int) -> dict:
         'ours, gcv': lambda: ours(x, y, 'gcv')[0],
         'ours, 5 folds, as the decoder keeps it': lambda: decoder(x, y),
         'scikit-learn RidgeCV, leave-one-out': lambda: sklearn_cv(x, y).coef_,
-        **himalaya_calls(x, y, PENALTIES, fold),
+        **himalaya_calls(x, y, PENALTIES, fold, kinds),
     }
     times = _harness.interleaved(calls, repeats)
     answers = {}
     himalaya.backend.set_backend('numpy')
-    peer = himalaya_ridge_cv(x, y, PENALTIES, fold, 'svd')
+    peer = himalaya_kernel(x, y, PENALTIES, fold)
     model = sklearn_cv(x, y)
     for rule, alphas, coefficients in (
-        ('kfold', peer.best_alphas_, np.asarray(peer.coef_)),
+        ('kfold', peer.best_alphas_, peer.get_primal_coef()),
         ('loo', model.alpha_, model.coef_.T),
     ):
         weights, chosen = ours(x, y, rule)
@@ -122,34 +125,39 @@ def sklearn_cv(x, y):
     return model.fit(x, y)
 
 
-def himalaya_ridge_cv(x, y, alphas, fold, solver):
-    cv = sklearn.model_selection.PredefinedSplit(fold)
-    model = himalaya.ridge.RidgeCV(alphas, fit_intercept=False, cv=cv, solver=solver)
+def himalaya_kernel(x, y, alphas, fold):
+    """Dual ridge by eigenvalues, penalties per target by `fold`, or a single one without."""
+    if fold is None:
+        model = himalaya.kernel_ridge.KernelRidge(
+            float(alphas[0]), kernel='linear', solver='eigenvalues'
+        )
+    else:
+        cv = sklearn.model_selection.PredefinedSplit(fold)
+        model = himalaya.kernel_ridge.KernelRidgeCV(alphas, kernel='linear', cv=cv)
     return model.fit(x, y)
 
 
-def himalaya_calls(x, y, alphas, fold) -> dict:
-    """Every way that himalaya has of the same model, on every backend that it has here."""
+def himalaya_ridge(x, y, alphas, fold):
+    """Primal ridge by singular values."""
+    if fold is None:
+        return himalaya.ridge.Ridge(float(alphas[0]), fit_intercept=False).fit(x, y)
+    cv = sklearn.model_selection.PredefinedSplit(fold)
+    return himalaya.ridge.RidgeCV(alphas, fit_intercept=False, cv=cv).fit(x, y)
+
+
+def himalaya_calls(x, y, alphas, fold, kinds) -> dict:
+    """The solvers `kinds` on every backend that himalaya has here."""
 
     def call(backend, kind):
         himalaya.backend.set_backend(backend)
         if kind == 'Ridge':
-            if fold is not None:
-                return himalaya_ridge_cv(x, y, alphas, fold, 'svd').coef_
-            return himalaya.ridge.Ridge(float(alphas[0]), fit_intercept=False).fit(x, y).coef_
-        if fold is None:
-            model = himalaya.kernel_ridge.KernelRidge(
-                float(alphas[0]), kernel='linear', solver='eigenvalues'
-            )
-        else:
-            cv = sklearn.model_selection.PredefinedSplit(fold)
-            model = himalaya.kernel_ridge.KernelRidgeCV(alphas, kernel='linear', cv=cv)
-        return model.fit(x, y).get_primal_coef()
+            return himalaya_ridge(x, y, alphas, fold).coef_
+        return himalaya_kernel(x, y, alphas, fold).get_primal_coef()
 
     return {
         f'himalaya {backend} {kind}': functools.partial(call, backend, kind)
         for backend in ('numpy', 'torch')
-        for kind in ('Ridge', 'KernelRidge')
+        for kind in kinds
     }
 
 
@@ -199,6 +207,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--quick', action='store_true', help='small sizes, seconds')
     parser.add_argument('--memory', action='store_true', help='peak memory of 200,000 targets')
+    parser.add_argument('--all', action='store_true', help="himalaya's slow solver too")
     parser.add_argument('--repeats', type=int, default=5)
     args = parser.parse_args()
     warnings.filterwarnings('ignore', category=UserWarning)
@@ -211,8 +220,9 @@ def main():
     x, y = draw(n, v, t)
     rate = _harness.gemm_rate(500 if args.quick else 2_000)
     result = {'sizes': {'n': n, 'v': v, 't': t}, 'gemm_gflops': rate, 'repeats': args.repeats}
-    result['one penalty'] = one_penalty(x, y, args.repeats)
-    result['chosen'] = chosen_penalty(x, y, args.repeats)
+    kinds = ('KernelRidge', 'Ridge')[: 1 + args.all]
+    result['one penalty'] = one_penalty(x, y, args.repeats, kinds)
+    result['chosen'] = chosen_penalty(x, y, args.repeats, kinds)
     rows = [
         r for name in ('one penalty', 'chosen') for r in report(name, result[name], rate['best'])
     ]
