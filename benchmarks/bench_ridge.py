@@ -3,7 +3,7 @@
     python -m benchmarks.bench_ridge            n 2,000, v 8,000, t 4,000 (minutes)
     python -m benchmarks.bench_ridge --quick    a tenth of that (seconds)
     python -m benchmarks.bench_ridge --memory   200,000 targets, peak memory (minutes, 8 GB)
-    python -m benchmarks.bench_ridge --all      himalaya's Ridge besides its KernelRidge (an hour)
+    python -m benchmarks.bench_ridge --all      himalaya's Ridge too (not done after 20 minutes)
 
 All arrays are float32, without an intercept, and everybody ends with weights [v t] in memory. The
 floor of one penalty is its own matrix products alone, timed in XLA as products of the same shapes:
