@@ -1,7 +1,7 @@
 r"""RBF kernel ridge on selected voxels: real fMRI of handwritten digits, as well as we know how.
 
 Data: as digits69_ridge. Everything is chosen by cross-validation within the 90 training images:
-grid, folds and rule stand below and were written before any such decoder saw the test images.
+grid, folds and rule stand below and were committed before this search saw the test images.
 
 What cross-validation on the training images said (10 folds, 5 repeats):
                                        pixcorr  mse     ssim

@@ -22,6 +22,7 @@ def resolved(path, extra=None):
 @pytest.mark.parametrize('extra', [None, 'smoke'])
 def test_a_config_resolves_and_names_what_exists(path, extra):
     cfg = resolved(path, extra)
+    assert cfg.metrics and cfg.targets and (extra is None or cfg.draws < 10_000)
     suite.check(cfg.metrics)
     controls.check(cfg)
     pipeline.check(cfg)
