@@ -113,7 +113,7 @@ class BrainData:
         [v 3] in mm, vertex int32 (fsaverage5 vertex within its hemisphere, -1 none), ncsnr float32
         (single-trial signal-to-noise; noise ceiling = ncsnr^2 / (ncsnr^2 + 1 / trials)).
       labels: {image id: int or [k] 0/1}, or None;  label_names: names of the classes.
-      captions: {image id: str}, or None.
+      captions: {image id: (sentence, ...)}, or None.
       tr: seconds between volumes, or None.
       facts: what a report says of the data (source, subject, split rule), JSON-able.
     """

@@ -16,7 +16,8 @@ TOP = {
     *('pyproject.toml', 'Makefile', '.ci', 'constraints', 'benchmarks', 'docs', 'CONTRIBUTING.md'),
     *('CHANGELOG.md', 'CITATION.cff', 'LICENSE', '.gitignore'),
 }
-PACKAGES = ('decoders', 'metrics', 'data/datasets', 'data/preprocess', 'data/layouts', 'core')
+_ROOMS = ('datasets', 'formats', 'layouts', 'preprocess')
+PACKAGES = ('decoders', 'metrics', 'core', *(f'data/{room}' for room in _ROOMS))
 
 
 def lint_imports(folder):

@@ -7,7 +7,8 @@ import nibabel
 import numpy as np
 
 from recon.core import errors, types
-from recon.data import mark, nifti
+from recon.data import mark
+from recon.data.formats import nifti
 
 DEFAULTS = dict(
     path='',  # the folder that holds func/, label/ and mask/, or its parent with miyawaki2008/

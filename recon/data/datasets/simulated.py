@@ -61,10 +61,10 @@ def load(cfg) -> types.BrainData:
                 voxels[rows], stimuli.ids[shown[rows]], run[rows], session[rows], repeat[rows]
             )
     known = {} if stimuli.labels is None else {'label_names': scenes.CATEGORIES}
-    ids = stimuli.ids.tolist()
-    for name in ('labels', 'captions'):
-        values = getattr(stimuli, name)
-        known[name] = None if values is None else dict(zip(ids, values, strict=True))
+    ids, sentences = stimuli.ids.tolist(), stimuli.captions
+    if stimuli.labels is not None:
+        known['labels'] = dict(zip(ids, stimuli.labels, strict=True))
+        known['captions'] = {i: (s,) for i, s in zip(ids, sentences, strict=True)}
     size, channels = stimuli.images.shape[1:3], stimuli.images.shape[3]
     return types.BrainData(
         splits['train'],
@@ -124,7 +124,7 @@ def write(root, *, subject: int = 1, scale: str = 'toy', seed: int = 0) -> pathl
     data = load(cfg)
     arrays = {'images': image.to_uint8(data.images[data.images.ids]), 'image_ids': data.images.ids}
     arrays['labels'] = np.stack([data.labels[i] for i in data.images.ids.tolist()])
-    arrays['captions'] = np.array([data.captions[i] for i in data.images.ids.tolist()])
+    arrays['captions'] = np.array([data.captions[i][0] for i in data.images.ids.tolist()])
     for name, split in data.splits().items():
         for field in dataclasses.fields(split):
             arrays[f'{name}_{field.name}'] = getattr(split, field.name)

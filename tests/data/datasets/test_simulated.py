@@ -105,7 +105,7 @@ def test_labels_captions_and_areas_come_with_it(data):
     i = int(data.test.image_id[0])
     drawn = scenes.draw([i])
     np.testing.assert_array_equal(data.labels[i], scenes.labels(drawn)[0])
-    assert data.captions[i] == scenes.captions(drawn)[0]
+    assert data.captions[i] == (scenes.captions(drawn)[0],)
     np.testing.assert_array_equal(data.images[[i]], image.to_float(drawn.images))
     assert set(data.images.ids.tolist()) == set(data.labels) == set(data.captions)
     assert {'V1', 'V2', 'V3', 'hV4', 'FFA', 'PPA', 'VWFA', 'LO'} <= set(data.rois)

@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 
 from recon.core import errors
+from recon.data.formats import files
 
 # What nibabel raises depends on where a file breaks: header, gzip stream, or data cut short.
 _BROKEN = (OSError, EOFError, ValueError, OverflowError, MemoryError, LookupError, TypeError)
@@ -25,8 +26,10 @@ def read(path: pathlib.Path, axes: int) -> tuple[np.ndarray, np.ndarray]:
     Raises:
       DataInvalid: no NIfTI file, cut short, or of another number of axes.
     """
+    files.exists(path, 'fetch it, or check dataset.path')
     try:
         loaded = nibabel.load(path)
+        files.check_promise(path, loaded.shape, loaded.get_data_dtype().itemsize)
         volume, affine = np.asanyarray(loaded.dataobj), loaded.affine
     except _BROKEN as error:
         text = ' '.join(str(error).split())[:200]
