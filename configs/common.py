@@ -3,18 +3,28 @@
 import ml_collections
 
 PIXEL_METRICS = ('pixcorr', 'ssim', 'mse', 'two_way_pixel')
+STATISTICS_METRICS = (
+    *('two_way_image_statistics', 'corrdist_image_statistics', 'cosine_image_statistics'),
+    *('mse', 'mae'),
+)
 BINARY_METRICS = ('binary_accuracy', 'binary_precision', 'binary_recall', 'binary_f1', 'pixcorr')
 
 
 def parse_arg(arg: str | None, **defaults) -> ml_collections.ConfigDict:
-    """'smoke,subject=2' -> options, each of its default's type.
+    """'smoke,subject=2,rois=V1,V2' -> options, each of its default's type.
+
+    An option whose default is a tuple takes a list of names: 'V1', then 'V2' above.
 
     Raises:
       ValueError: an option that `defaults` does not have, or a value of another type.
     """
     options = ml_collections.ConfigDict(defaults)
+    key = None
     for part in (arg or '').split(','):
         if not part:
+            continue
+        if '=' not in part and part not in defaults and isinstance(defaults.get(key), tuple):
+            options[key] = (*options[key], part)  # one more of a list
             continue
         key, given, text = part.partition('=')
         if key not in defaults:
@@ -36,6 +46,8 @@ def _bare(kind):
 def _convert(text: str, kind):
     if kind is bool:
         return {'true': True, '1': True, 'false': False, '0': False}[text.lower()]
+    if kind is tuple:
+        return (text,) if text else ()
     return kind(text)
 
 
@@ -98,6 +110,57 @@ def miyawaki2008(arg: str | None, base: dict, k: int = 500) -> ml_collections.Co
     if options.rois:
         cfg.preprocess.rois = dict(keep=tuple(options.rois.split('+')))
     return smoke(cfg, 'miyawaki2008') if options.smoke else cfg
+
+
+def linear(arg: str | None, dataset: dict, preprocess: dict, areas=(), split='own'):
+    """Ridge regression from voxels to small pictures or to image statistics.
+
+    Options: path, target (pixels or image_statistics), size (pixels on a side of the
+    decoded pictures), keep (areas whose voxels are used, 'V1+V2'; '' is all that were read), rois
+    (areas that are each decoded alone too, 'rois=V1,V2'), split (own, fraction, session, file),
+    test (the fraction), smoke; and what the config adds.
+
+    Args:
+      arg: what followed the ':'.
+      dataset: name and options of the reader; each can be set after the ':'.
+      preprocess: as in a config.
+      areas: decoded alone unless `rois` says otherwise.
+      split: default of the option.
+    """
+    given = {key: value for key, value in dataset.items() if key != 'name'}
+    chosen = parse_arg(
+        arg,
+        **dict(path=f'data/{dataset["name"]}', target='pixels', size=64, keep='', rois=()),
+        **dict(split=split, test=0.2, smoke=False),
+        **given,
+    )
+    if chosen.target not in ('pixels', 'image_statistics'):
+        raise ValueError(f'option target={chosen.target!r}, wanted pixels or image_statistics')
+    pixels = chosen.target == 'pixels'
+    dataset = dict(dataset, path=chosen.path) | {name: chosen[name] for name in given}
+    dataset['split'] = dict(by=chosen.split, test=chosen.test)
+    if chosen.keep:
+        preprocess = preprocess | dict(rois=dict(keep=tuple(chosen.keep.split('+'))))
+        preprocess['order'] = ('rois', *preprocess['order'])
+    target = dict(net='image', layer=chosen.target, size=(chosen.size, chosen.size))
+    cfg = experiment(
+        seed=0,
+        dataset=dataset,
+        preprocess=preprocess,
+        targets={chosen.target: target if pixels else dict(target, standardise=True)},
+        decoder=dict(
+            name='ridge',
+            penalties=tuple(10 ** (i / 2) for i in range(4, 15)),  # 1e2 ... 1e7
+            cv='loo',
+        ),
+        metrics=PIXEL_METRICS if pixels else STATISTICS_METRICS,
+        baselines=(
+            'mean_image' if pixels else 'mean_latent',
+            *('nearest_training', 'shuffled_rows', 'shuffled_voxels', 'zero_voxels'),
+        ),
+        areas=tuple(chosen.rois) or (() if chosen.keep else areas),
+    )
+    return smoke(cfg, dataset['name']) if chosen.smoke else cfg
 
 
 def smoke(cfg: ml_collections.ConfigDict, layout: str = '') -> ml_collections.ConfigDict:

@@ -7,17 +7,17 @@ import jax
 import numpy as np
 from absl import logging
 
-from recon import controls
-from recon.core import errors, lookup, provenance, results, settings
+from recon import controls, experiment
+from recon.core import errors, image, lookup, provenance, results, settings
 from recon.data import prepare
 from recon.data.preprocess import audit
-from recon.metrics import suite
+from recon.metrics import ceiling, suite
 from recon.report import html
 from recon.train import checkpoint, log
 
 DEFAULTS = dict(
     seed=0,
-    targets=dict(),  # {name: {net, layer, size}}, one decoder each
+    targets=dict(),  # {name: {net, layer, size, standardise}}, one decoder each
     metrics=(),
     baselines=('mean_image', 'nearest_training', 'shuffled_rows', 'shuffled_voxels', 'zero_voxels'),
     areas=(),  # refit and score on the voxels of each area alone; 'V1+V2' is a union
@@ -56,8 +56,7 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
     raw = lookup.find('recon.data.datasets', cfg.dataset.name, 'dataset.name').load(cfg.dataset)
     brain, _ = prepare.run(cfg.preprocess, raw)  # fitted on the training rows alone
     audited = audit.check(cfg.audit, raw, brain, cfg.preprocess)
-    size = cfg.targets.pixels.size or brain.images.shape
-    suite.check(cfg.metrics, n=len(controls.rows_to_score(cfg, brain.test)), size=tuple(size))
+    check_metrics(cfg, brain)
     controls.check_areas(cfg, brain.rois)
     facts = provenance.facts(cfg.seed) | {'protocol': protocol(cfg, brain), 'audit': audited}
 
@@ -66,22 +65,25 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
         log.Log(workdir / 'logs') as written,
     ):
         progress = log.Progress(len(cfg.targets) + len(controls.names(cfg)) + 3, written, stop)
-        experiment = controls.Experiment(cfg, brain, jax.random.key(cfg.seed))
+        this = experiment.Experiment(cfg, brain, jax.random.key(cfg.seed))
         fitted = {}
         for name in cfg.targets:
-            fitted[name] = load_or_fit(experiment, name, workdir / 'checkpoints' / name)
+            fitted[name] = load_or_fit(this, name, workdir / 'checkpoints' / name)
             progress.step(f'fit_{name}')
 
         test = controls.rows_to_score(cfg, brain.test)
-        decoded = experiment.decode(fitted, test.voxels)
-        truth = experiment.truth(test)
+        decoded, truth = this.decode(fitted, test.voxels), this.truth(test)
         score = scorer(cfg, brain, audited['label'])
-        scores = score(decoded['images'], truth, 'test', test.image_id)
-        folder.npz('reconstructions.npz', arrays(cfg, test, decoded, truth))
+        scores = score(decoded[this.answer], truth, 'test', test.image_id)
+        folder.npz(f'{kind(cfg)}.npz', arrays(cfg, test, decoded, truth))
         progress.step('decode_and_score')
 
-        controlled = controls.run(experiment, fitted, test, decoded['images'], score, progress.step)
-        describe(folder, experiment, fitted, controlled.pop('curves'))
+        controlled, further = controls.run(
+            this, fitted, test, decoded[this.answer], score, progress.step
+        )
+        for name, answers in further.items():
+            folder.npz(f'extra_tests/{name}.npz', arrays(cfg, *answers))
+        describe(folder, this, fitted, controlled.pop('curves'), decoded, truth)
         progress.step('describe')
 
         folder.json(
@@ -103,22 +105,9 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
 
 def check(cfg) -> None:
     """Raises ConfigError for what can be known before any data are read."""
-    if 'pixels' not in cfg.targets:
-        raise errors.ConfigError(
-            f'targets are {sorted(cfg.targets)}', 'targets', "one must be named 'pixels'"
-        )
-    for name, spec in cfg.targets.items():
-        known = ('pixels', 'image_statistics')
-        if spec.net != 'image' or spec.layer not in known:
-            raise errors.ConfigError(
-                f'targets.{name} is {dict(spec)}', 'config', f"net='image', layer one of {known}"
-            )
-        if spec.size and (len(spec.size) != 2 or min(spec.size) < 1):
-            raise errors.ConfigError(
-                f'targets.{name}.size is {spec.size}', 'config', '(height, width) in pixels, or ()'
-            )
+    experiment.check(cfg)
     suite.check_settings(cfg.seed, cfg.draws, cfg.permutations, cfg.threshold)
-    suite.check(cfg.metrics)
+    check_metrics(cfg)
     controls.check(cfg)
     among = [name for name in cfg.metrics if name.startswith(AMONG)]
     if cfg.score_rows and among:
@@ -129,37 +118,55 @@ def check(cfg) -> None:
         )
 
 
-def load_or_fit(experiment, name: str, path: pathlib.Path):
+def check_metrics(cfg, brain=None) -> None:
+    """Raises ConfigError for a metric that cannot be scored; `brain` tells the number and size."""
+    if kind(cfg) == 'predictions':
+        suite.check_values(cfg.metrics, experiment.answer(cfg))
+    elif brain is None:
+        suite.check(cfg.metrics)
+    else:
+        size = cfg.targets.pixels.size or brain.images.shape
+        n = len(controls.rows_to_score(cfg, brain.test))
+        suite.check(cfg.metrics, n=n, size=tuple(size))
+
+
+def kind(cfg) -> str:
+    """What a run leaves: 'reconstructions', or 'predictions' where no picture is decoded."""
+    return 'reconstructions' if experiment.answer(cfg) == 'images' else 'predictions'
+
+
+def load_or_fit(this, name: str, path: pathlib.Path):
     """The decoder's parameters: from the checkpoint of a stopped run, or fitted and saved.
 
     A checkpoint counts only for the same rows, targets, options and decoder's code.
     """
-    wanted = experiment.fingerprint(name)
+    wanted = this.fingerprint(name)
     params = checkpoint.load(path, wanted)
     if params is None:
-        params = experiment.fit(name)
+        params = this.fit(name)
         checkpoint.save(path, params, wanted)
     return params
 
 
 def scorer(cfg, brain, label=None):
-    """(images, truth, split, image_id) -> {metric: entry}, with this run's seed and settings.
+    """(answers, truth, split, image_id) -> {metric: entry}, with this run's seed and settings.
 
     `label` ('seen images') is written into every entry where the audit gave one.
     """
 
-    def score(images, truth, split, image_id):
-        scored = suite.score(
-            cfg.metrics,
-            images,
-            truth,
+    def score(answers, truth, split, image_id):
+        settings_ = dict(
             seed=cfg.seed,
-            channels=brain.images.channels,
-            threshold=cfg.threshold,
             draws=cfg.draws,
             permutations=cfg.permutations,
             clusters=image_id if cfg.score_rows else None,
         )
+        if kind(cfg) == 'predictions':
+            name = experiment.answer(cfg)
+            scored = suite.score_values(cfg.metrics, answers, truth, name, **settings_)
+        else:
+            settings_ |= dict(channels=brain.images.channels, threshold=cfg.threshold)
+            scored = suite.score(cfg.metrics, answers, truth, **settings_)
         unit = 'row' if cfg.score_rows else 'image'
         marked = {'label': label} if label else {}
         return {k: results.entry(v, split, unit) | marked for k, v in scored.items()}
@@ -168,36 +175,51 @@ def scorer(cfg, brain, label=None):
 
 
 def arrays(cfg, test, decoded: dict, truth) -> dict:
-    """What reconstructions.npz holds."""
-    stages = {k: v for k, v in decoded.items() if k.startswith('stage_')}
+    """What reconstructions.npz or predictions.npz holds."""
     rows = {'row_image_id': test.image_id} if cfg.score_rows else {}
-    return {
-        'images': decoded['images'].astype(np.float32),
-        'truth': truth.astype(np.float32),
-        'image_id': test.image_id,
-        **stages,
-        **rows,
-    }
+    rows |= {'image_id': test.image_id, 'truth': truth.astype(np.float32)}
+    if kind(cfg) == 'reconstructions':
+        stages = {k: v for k, v in decoded.items() if k.startswith('stage_')}
+        return {'images': decoded['images'].astype(np.float32)} | rows | stages
+    predicted = {f'{name}_pred': decoded[name].astype(np.float32) for name in cfg.targets}
+    return {'pred': predicted[f'{experiment.answer(cfg)}_pred']} | rows | predicted
 
 
-def describe(folder, experiment, fitted: dict, curves: list) -> None:
+def describe(folder, this, fitted: dict, curves: list, decoded: dict, truth) -> None:
     """Writes decoder.json and maps.npz: what the decoders say of themselves, for the report."""
-    told, maps = {}, experiment.voxel_maps()
+    told, maps = {}, this.voxel_maps()
     for name, params in fitted.items():
-        told[name] = experiment.describe(params)
+        told[name] = this.describe(params)
         importance = told[name].pop('importance', None)
         if importance is not None:
             maps[f'importance_{name}'] = np.asarray(importance, np.float32)
+    if this.answer != 'images':
+        table = each_value(this.cfg.targets[this.answer].layer, decoded[this.answer], truth)
+        told[this.answer].setdefault('tables', []).append(table)
     if curves:
         told['learning'] = {'curves': curves, 'tables': [], 'facts': {}}
     folder.json('decoder.json', told)
     folder.npz('maps.npz', maps)
 
 
+def each_value(layer: str, decoded, truth) -> dict:
+    """A table of how well each of the t values is decoded over the n test images."""
+    decoded, truth = decoded.reshape(len(decoded), -1), truth.reshape(len(truth), -1)
+    r, r2 = ceiling.voxel_r(decoded, truth), ceiling.voxel_r2(decoded, truth)
+    names = image.STATISTICS if layer == 'image_statistics' else range(len(r))
+    rows = [[str(n), *map(float, pair)] for n, *pair in zip(names, r, r2, strict=True)]
+    return {
+        'title': f'Each value over the {len(truth)} test images',
+        'columns': ['value', 'correlation', 'R squared'],
+        'rows': rows[:64],
+    }
+
+
 def protocol(cfg, brain) -> dict:
     """What the scores are of, in plain values."""
     trials = np.unique(controls.rows_to_score(cfg, brain.test).trials)
-    size = cfg.targets.pixels.size or brain.images.shape
+    spec = cfg.targets['pixels' if kind(cfg) == 'reconstructions' else experiment.answer(cfg)]
+    size = spec.size or brain.images.shape
     return {
         'data': brain.facts,
         'train_rows': len(brain.train),

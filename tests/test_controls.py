@@ -25,7 +25,8 @@ def experiment(image_id, train_id=(0, 1, 2, 3)):
     return types.SimpleNamespace(
         cfg=cfg,
         brain=types.SimpleNamespace(train=train, extra_tests={}),
-        train_images=images,
+        answer='images',
+        train_answers=images,
         truth=lambda split: np.zeros((len(split), 2, 2, 3), np.float32),
         decode=decode,
         fit=lambda name, **options: options,
@@ -75,7 +76,9 @@ def test_a_control_with_nothing_to_exchange_is_left_out(name, image_id, train_id
     images = np.zeros((len(test), 2, 2, 3), np.float32)
     assert controls.baseline(name, made, {}, test, images) is None
     done = []
-    scores = controls.run(made, {}, test, images, lambda shown, *_: {'n': len(shown)}, done.append)
+    scores, _ = controls.run(
+        made, {}, test, images, lambda shown, *_: {'n': len(shown)}, done.append
+    )
     assert name not in scores['baselines']
     assert len(scores['baselines']) == len(controls.BASELINES) - 1
     assert done == list(controls.BASELINES)

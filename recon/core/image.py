@@ -5,6 +5,12 @@ from PIL import Image
 
 from recon.core import errors
 
+STATISTICS = (
+    *(f'mean {colour}' for colour in ('red', 'green', 'blue')),
+    *(f'contrast {colour}' for colour in ('red', 'green', 'blue')),
+    *(f'luminance {place}' for place in ('top left', 'top right', 'bottom left', 'bottom right')),
+    *(f'gradient energy {angle} degrees' for angle in (0, 45, 90, 135)),
+)
 _LUMA = np.array([0.2125, 0.7154, 0.0721], np.float32)  # as scikit-image
 
 
@@ -60,7 +66,7 @@ def image_statistics(images: np.ndarray) -> np.ndarray:
     """The target `image_statistics`: [n h w 3] -> [n 14] float32.
 
     Mean and standard deviation of each colour (6), mean luminance of the four quadrants (4), and
-    the energy of luminance gradients at 0, 45, 90 and 135 degrees (4).
+    the energy of luminance gradients at 0, 45, 90 and 135 degrees (4): STATISTICS, in order.
     """
     gray = to_gray(images)
     half_h, half_w = gray.shape[1] // 2, gray.shape[2] // 2

@@ -13,7 +13,12 @@ STAGES = {
     'dataset': 'recon.data.datasets',
     'decoder': 'recon.decoders',
 }
-TARGET = {'net': 'image', 'layer': 'pixels', 'size': ()}  # size (h, w); () is the pictures' own
+TARGET = {
+    'net': 'image',
+    'layer': 'pixels',
+    'size': (),  # (h, w) that pictures are resized to first; () is their own
+    'standardise': False,  # in units of the standard deviation over the training images, mean 0
+}
 PREPROCESS = 'recon.data.preprocess'
 
 

@@ -105,6 +105,53 @@ def score(
     return {name: _score(name, pictures, draws, permutations) for name in names}
 
 
+def check_values(names, feature: str) -> None:
+    """Refuses names that `score_values` cannot score: `mse`, `mae`, <kind>_`feature` alone.
+
+    Raises:
+      ConfigError: no name, an unknown one, or one of pictures.
+    """
+    naming.check(names, {feature: None})
+    for name in names:
+        parsed = naming.parse(name, {feature: None})
+        if name not in ('mse', 'mae') and parsed.feature != feature:
+            raise errors.ConfigError(
+                f'{name} is scored from pictures, this run decodes {feature}',
+                'config.metrics',
+                f'give mse, mae, two_way_{feature}, corrdist_{feature} or cosine_{feature}',
+            )
+
+
+def score_values(names, decoded, truth, feature: str, **options) -> dict[str, types.Score]:
+    """Scores decoded values, such as image statistics, against the true ones.
+
+    Args:
+      names: see `check_values`.
+      decoded: [n t].
+      truth: the same shape.
+      feature: what the values are called in the names of metrics.
+      **options: `score`'s seed, draws, permutations and clusters.
+
+    Returns:
+      {name: Score}, as `score` gives it.
+    """
+    check_values(names, feature)
+
+    def as_pictures(values):  # one pixel with t channels
+        return np.asarray(values, np.float32).reshape(len(values), 1, 1, -1)
+
+    return score(
+        names, as_pictures(decoded), as_pictures(truth), nets={feature: _as_they_are}, **options
+    )
+
+
+def _as_they_are(values):
+    return values
+
+
+_as_they_are.weights = 'none'
+
+
 def summarise(
     per_unit,
     *,

@@ -437,3 +437,25 @@ def test_entries_with_a_known_chance_also_say_what_wrong_pairs_score():
     assert found['binary_accuracy'].extra['wrong_pairs'] == pytest.approx(matrix[off].mean())
     won = identify.two_way(pixel.pixcorr_matrix(recon, truth))
     assert found['two_way_pixel'].extra['wrong_pairs'] == pytest.approx(won[off].mean())
+
+
+@pytest.mark.parametrize(('n', 't', 'seed'), [(9, 14, 0), (31, 5, 4)])
+def test_values_are_scored_as_numpy_would(n, t, seed):
+    rng = np.random.default_rng(seed)
+    truth = rng.standard_normal((n, t)).astype(np.float32)
+    decoded = truth + rng.standard_normal((n, t)).astype(np.float32)
+    names = ('mse', 'mae', 'two_way_stats', 'corrdist_stats', 'cosine_stats')
+    found = suite.score_values(names, decoded, truth, 'stats', seed=0, draws=50, permutations=20)
+    r = np.corrcoef(decoded, truth)[:n, n:]
+    np.testing.assert_allclose(found['mse'].per_unit, ((decoded - truth) ** 2).mean(1), rtol=1e-5)
+    np.testing.assert_allclose(found['mae'].per_unit, abs(decoded - truth).mean(1), rtol=1e-5)
+    np.testing.assert_allclose(found['corrdist_stats'].per_unit, 1 - np.diag(r), rtol=1e-4)
+    beaten = [(r[i, i] > np.delete(r[i], i)).mean() for i in range(n)]
+    np.testing.assert_allclose(found['two_way_stats'].per_unit, beaten)
+    assert found['two_way_stats'].chance == 0.5
+
+
+@pytest.mark.parametrize('name', ['pixcorr', 'ssim', 'two_way_pixel', 'two_way_clip', 'nothing'])
+def test_a_metric_of_pictures_is_refused_for_values(name):
+    with pytest.raises(errors.ConfigError):
+        suite.check_values((name,), 'stats')

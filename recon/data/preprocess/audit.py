@@ -7,6 +7,7 @@ import numpy as np
 
 from recon.core import errors, image, types
 from recon.data import alignment, prepare
+from recon.data.preprocess import rois
 
 DEFAULTS = dict(
     allow_seen=False,  # go on although test images were trained on; every score is then labelled
@@ -16,6 +17,7 @@ DEFAULTS = dict(
 SEEN = 'seen images'
 NEAR_CORRELATION, NEAR_RMS, SIDE = 0.99, 0.02, 16
 _PIXELS = 2**24  # pixels read at a time
+_MOST, _SOME = 2**27, 1000  # voxel values above which preprocessing is repeated on some voxels only
 
 
 def check(cfg, raw: types.BrainData, prepared: types.BrainData, prepare_cfg) -> dict:
@@ -25,7 +27,8 @@ def check(cfg, raw: types.BrainData, prepared: types.BrainData, prepare_cfg) -> 
     or validation. It is a near-duplicate if it is not seen, but its thumbnail (at most 16 x 16,
     colour) correlates above .99 with one of theirs or differs by less than .02 (root mean square).
     `train_only_statistics` is measured: preprocessing is run again with all rows but the training
-    rows multiplied by 100, and every statistic and training row must have the same bits.
+    rows multiplied by 100, and every statistic and training row must have the same bits. Of
+    recordings with more than 2^27 values it is run on 1,000 voxels drawn with the seed.
 
     Args:
       cfg: see DEFAULTS.
@@ -53,7 +56,7 @@ def check(cfg, raw: types.BrainData, prepared: types.BrainData, prepare_cfg) -> 
             'split by image; or set audit.allow_seen=true, and every score says "seen images"',
         )
     entry['label'] = SEEN if any(seen.values()) else None
-    entry['train_only_statistics'] = _train_only(raw, prepared, prepare_cfg)
+    entry['train_only_statistics'] = _train_only(raw, prepared, prepare_cfg, cfg.get('seed', 0))
     if not cfg.get('alignment', DEFAULTS['alignment']):
         return entry | alignment.skipped('switched off by audit.alignment')
     return entry | alignment.check(_in_time(raw, prepared), raw.images, cfg.get('seed', 0))
@@ -117,7 +120,11 @@ def _near(tests: np.ndarray, known: np.ndarray) -> int:
     return count
 
 
-def _train_only(raw: types.BrainData, prepared: types.BrainData, prepare_cfg) -> bool:
+def _train_only(raw: types.BrainData, prepared: types.BrainData, prepare_cfg, seed: int) -> bool:
+    if sum(split.voxels.size for split in raw.splits().values()) > _MOST:
+        raw = _some_voxels(raw, prepare_cfg, seed)
+        prepared, _ = prepare.run(prepare_cfg, raw)
+
     def scaled(part, split):
         factor = np.float32(1 if part == 'train' else 100)
         return dataclasses.replace(split, voxels=split.voxels * factor)
@@ -139,6 +146,15 @@ def _train_only(raw: types.BrainData, prepared: types.BrainData, prepare_cfg) ->
             'fit of that op must look at brain.train only',
         )
     return before == after
+
+
+def _some_voxels(raw: types.BrainData, prepare_cfg, seed: int) -> types.BrainData:
+    """1,000 voxels, drawn among those that an op named `rois` keeps."""
+    among = np.arange(raw.train.voxels.shape[1])
+    if 'rois' in prepare_cfg.get('order', ()):
+        among = np.flatnonzero(rois.fit(prepare_cfg.get('rois', {}), raw)['keep'])
+    drawn = np.random.default_rng(seed).permutation(among)[:_SOME]
+    return raw.keep(np.sort(drawn))
 
 
 def _digests(brain: types.BrainData, stats: dict) -> dict[str, str]:

@@ -132,3 +132,22 @@ def test_an_off_by_one_warns_in_the_entry():
     ids = np.roll(data.train.image_id, 1)
     late = dataclasses.replace(data, train=dataclasses.replace(data.train, image_id=ids))
     assert 'off-by-one' in check(late)['alignment_warning']
+
+
+def test_large_recordings_are_checked_on_some_voxels_of_those_that_are_kept(monkeypatch):
+    data, asked = small.brain(), []
+    monkeypatch.setattr(audit, '_MOST', 100)
+    monkeypatch.setattr(audit, '_SOME', 4)
+    whole = prepare.run
+    prepared, _ = whole(PREPARE, data)
+
+    def spied(cfg, brain):
+        asked.append(brain.train.voxels.shape[1])
+        return whole(cfg, brain)
+
+    monkeypatch.setattr(prepare, 'run', spied)
+    cfg = {'order': ('rois', *PREPARE['order']), 'rois': {'keep': ('V2',)}} | {
+        k: v for k, v in PREPARE.items() if k != 'order'
+    }
+    entry = audit.check({'alignment': False}, data, prepared, cfg)
+    assert entry['train_only_statistics'] is True and asked == [4, 4, 4]

@@ -1,0 +1,97 @@
+import types
+
+import jax
+import ml_collections
+import numpy as np
+import pytest
+
+from recon import experiment
+from recon.core import errors, image
+from recon.core import types as data
+
+SPEC = dict(net='image', layer='pixels', size=(), standardise=False)
+
+
+def images(m, seed=0, size=(12, 10)):
+    pictures = np.random.default_rng(seed).random((m, *size, 3)).astype(np.float32)
+    return data.Images(np.arange(m), pictures.__getitem__, size), pictures
+
+
+def made(targets, m=9, n=20, seed=0):
+    shown, pictures = images(m, seed)
+    rng = np.random.default_rng(seed)
+    train = data.Split(rng.random((n, 4), dtype=np.float32), rng.integers(0, m - 2, n))
+    test = data.Split(rng.random((2, 4), dtype=np.float32), np.array([m - 1, m - 2]))
+    cfg = ml_collections.ConfigDict(
+        dict(targets={k: SPEC | v for k, v in targets.items()}, decoder=dict(name='ridge'), seed=0)
+    )
+    brain = data.BrainData(train, test, shown)
+    return experiment.Experiment(cfg, brain, jax.random.key(0)), pictures
+
+
+@pytest.mark.parametrize(('size', 'seed'), [((), 0), ((5, 7), 1)])
+def test_the_truth_of_pictures_is_each_rows_own_picture(size, seed):
+    this, pictures = made({'pixels': {'size': size}}, seed=seed)
+    wanted = pictures[this.brain.test.image_id]
+    wanted = image.resize(wanted, size) if size else wanted
+    np.testing.assert_array_equal(this.truth(this.brain.test), wanted)
+    assert this.answer == 'images'
+
+
+def test_standardised_values_have_mean_0_and_spread_1_over_the_distinct_training_images():
+    this, pictures = made({'stats': {'layer': 'image_statistics', 'standardise': True}}, m=30, n=80)
+    own = this.values('stats', this.train_ids)
+    np.testing.assert_allclose(own.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(own.std(0), 1, atol=1e-3)
+    raw = image.image_statistics(pictures)
+    seen = raw[this.train_ids]
+    wanted = (raw[[29, 28]] - seen.mean(0)) / seen.std(0)
+    np.testing.assert_allclose(this.truth(this.brain.test), wanted, rtol=1e-3, atol=1e-3)
+    assert this.answer == 'stats' and this.target('stats').shape == (80, 14)
+
+
+def test_reading_in_parts_gives_what_reading_at_once_gives(monkeypatch):
+    shown, pictures = images(23)
+    whole = experiment.pictures(shown, np.arange(23), (4, 4))
+    monkeypatch.setattr(experiment, '_PIXELS', 5 * 12 * 10)
+    asked = []
+    spied = data.Images(
+        shown.ids, lambda rows: asked.append(len(rows)) or pictures[rows], shown.shape
+    )
+    np.testing.assert_array_equal(experiment.pictures(spied, np.arange(23), (4, 4)), whole)
+    assert max(asked) == 5 and sum(asked) == 23
+
+
+def test_statistics_have_a_name_each():
+    assert len(image.STATISTICS) == image.image_statistics(np.zeros((1, 8, 8, 3))).shape[1]
+
+
+@pytest.mark.parametrize(
+    ('targets', 'message'),
+    [
+        ({}, 'targets is empty'),
+        ({'pixels': {'layer': 'fc6'}}, 'layer one of'),
+        ({'pixels': {'standardise': True}}, 'the picture itself'),
+        ({'pixels': {'layer': 'image_statistics'}}, 'the picture itself'),
+        ({'stats': {'layer': 'image_statistics', 'size': (0, 3)}}, 'height, width'),
+    ],
+)
+def test_targets_that_cannot_be_decoded_are_refused(targets, message):
+    cfg = ml_collections.ConfigDict({'targets': {k: SPEC | v for k, v in targets.items()}})
+    with pytest.raises(errors.ConfigError, match=message):
+        experiment.check(cfg)
+
+
+def test_shuffled_rows_are_fitted_to_other_rows_targets(monkeypatch):
+    this, _ = made({'pixels': {}}, n=40, m=40)
+    seen = {}
+    fake = types.SimpleNamespace(fit=lambda cfg, x, y, *a, **k: seen.update(x=x, y=y))
+    monkeypatch.setattr(experiment.Experiment, 'decoder', fake)
+    this.fit('pixels')
+    whole = seen['y']
+    this.fit('pixels', rows=np.arange(10), shuffle=True)
+    assert seen['x'].shape == (10, 4)
+    assert sorted(map(tuple, seen['y'].reshape(10, -1))) == sorted(
+        map(tuple, whole[:10].reshape(10, -1))
+    )
+    assert not np.array_equal(seen['y'], whole[:10])
