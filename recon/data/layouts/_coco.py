@@ -1,7 +1,15 @@
 """The COCO photographs that simulated scenes were cut from, and their annotations."""
 
-import numpy as np
+import io
+import json
+import pathlib
 
+import numpy as np
+from PIL import Image
+
+from recon.core import results
+from recon.data.formats import coco_masks, coco_table
+from recon.data.layouts import _coco_frame
 from recon.data.simulator import scenes as drawing
 
 # Width and height, as common in COCO; the crop is a square of the shorter side, or of less.
@@ -41,3 +49,132 @@ def originals(n: int, seed: int) -> dict[str, np.ndarray]:
         'width': frame[:, 0],
         'height': frame[:, 1],
     }
+
+
+def write(root, nsd_ids, seed: int, n: int) -> dict[str, np.ndarray]:
+    """COCO's three kinds of annotations for the photographs of scenes `nsd_ids`.
+
+    Writes <root>/annotations/{instances,captions,panoptic}_{train,val}2017.json and
+    <root>/annotations/panoptic_{train,val}2017/*.png, in the frame of the whole photograph:
+    margins hold things that the crop leaves out, and captions name them. `_coco_frame` says what
+    each kind of object is called in COCO.
+
+    Args:
+      root: the folder that will hold annotations/.
+      nsd_ids: [m] scene ids.
+      seed: of the scenes.
+      n: scenes that exist, as given to `originals`.
+
+    Returns:
+      The truth, which is not written: ids [m] int64 ascending, and coverage [m 133] float32, the
+      share of the cropped picture that each category covers.
+    """
+    folder = pathlib.Path(root) / 'annotations'
+    known, table = originals(n, seed), coco_table.table()
+    things = {name for name, thing in zip(table.names, table.things, strict=True) if thing}
+    nsd_ids = np.unique(np.asarray(nsd_ids, np.int64))
+    drawn = drawing.draw(nsd_ids, 16, seed)
+    sentences = drawing.captions(drawn)
+    coverage = np.zeros((len(nsd_ids), len(table.names)), np.float32)
+    held = {split: {} for split in ('train2017', 'val2017')}
+    for row, i in enumerate(nsd_ids.tolist()):
+        one = {key: column[i].item() for key, column in known.items() if key != 'cropBox'}
+        frame, split = (one['width'], one['height']), one['cocoSplit']
+        top, bottom, left, right = known['cropBox'][i]
+        crop = np.array([left, top, 1 - right, 1 - bottom]) * (*frame, *frame)
+        parts = _coco_frame.photograph(i, drawn.place[row], seed, frame, crop, things)
+        rng = np.random.default_rng((64, seed, i))
+        ids = rng.choice(2**24 - 1, len(parts), replace=False) + 1
+        png = folder / f'panoptic_{split}' / f'{one["cocoId"]:012d}.png'
+        results.write_bytes(png, _png(parts, ids))
+        _annotate(held[split], one, parts, ids, table)
+        _caption(held[split], one['cocoId'], sentences[row], parts)
+        for part in parts:
+            coverage[row, table.names.index(part.name)] += _share(part.mask, crop)
+    for split, lists in held.items():
+        _write_json(folder, split, lists, table)
+    return {'ids': nsd_ids, 'coverage': coverage}
+
+
+def _png(parts, ids) -> bytes:
+    """Segment ids as colours: R + 256 G + 65536 B."""
+    painted = sum(part.mask * np.uint32(i) for part, i in zip(parts, ids, strict=True))
+    colours = np.stack([painted & 255, painted >> 8 & 255, painted >> 16], -1).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(colours).save(buffer, 'PNG', compress_level=1)
+    return buffer.getvalue()
+
+
+def _share(mask: np.ndarray, crop) -> float:
+    """Share of the crop that `mask` covers; at doubled size no pixel is cut in halves."""
+    left, top, right, bottom = (int(v) for v in np.round(2 * crop))
+    return mask.repeat(2, 0).repeat(2, 1)[top:bottom, left:right].mean()
+
+
+def _annotate(lists: dict, one: dict, parts, ids, table) -> None:
+    """Adds a photograph to the lists of instances and panoptic files."""
+    image_id, file = one['cocoId'], f'{one["cocoId"]:012d}'
+    lists.setdefault('images', []).append(
+        {'license': 1, 'file_name': f'{file}.jpg', 'height': one['height'], 'width': one['width'],
+         'id': image_id}
+    )  # fmt: skip
+    category = {name: int(i) for name, i in zip(table.names, table.ids, strict=True)}
+    thing = dict(zip(table.names, table.things.tolist(), strict=True))
+    infos = []
+    for part, segment in zip(parts, ids.tolist(), strict=True):
+        rows, cols = (np.flatnonzero(part.mask.any(axis)) for axis in (1, 0))
+        x, y = int(cols[0]), int(rows[0])
+        box = [x, y, int(cols[-1]) + 1 - x, int(rows[-1]) + 1 - y]
+        info = {'category_id': category[part.name], 'iscrowd': int(part.crowd)}
+        info |= {'bbox': box, 'area': int(part.mask.sum())}
+        infos.append({'id': segment, **info})
+        if not thing[part.name]:
+            continue
+        if part.crowd:
+            flat = np.concatenate([[False], part.mask.T.ravel(), [False]])
+            turns = np.flatnonzero(flat[1:] != flat[:-1])
+            counts = np.diff(np.concatenate([[0], turns, [part.mask.size]])).tolist()
+            shape = {'counts': counts, 'size': list(part.mask.shape)}
+        else:
+            inner = part.mask[y : y + box[3], x : x + box[2]]
+            shape = [(p + (x, y)).ravel().tolist() for p in coco_masks.outline(inner)]
+        instances = lists.setdefault('instances', [])
+        info['bbox'] = [float(v) for v in box]
+        instances.append(
+            {'segmentation': shape, 'image_id': image_id, 'id': 1000 + len(instances), **info}
+        )
+    lists.setdefault('panoptic', []).append(
+        {'segments_info': infos, 'file_name': f'{file}.png', 'image_id': image_id}
+    )
+
+
+def _caption(lists: dict, image_id: int, sentence: str, parts) -> None:
+    """Five sentences, some with the spaces and line ends that COCO's have."""
+    seen = [coco_table.words(part.name) for part in parts]
+    held = lists.setdefault('captions', [])
+    for text in (
+        sentence,
+        f'A photograph of {" and ".join(seen)}.',
+        f'There is a {seen[-1]} in this picture. ',
+        f'{seen[0].capitalize()} over {seen[1]}\n' if len(seen) > 1 else seen[0],
+        f' Somebody drew {len(seen)} things, a {seen[-1]} among them.',
+    ):
+        held.append({'image_id': image_id, 'id': 500 + len(held), 'caption': text})
+
+
+def _write_json(folder: pathlib.Path, split: str, lists: dict, table) -> None:
+    categories = [
+        {'supercategory': '', 'isthing': int(thing), 'id': int(i), 'name': name}
+        for name, i, thing in zip(table.names, table.ids, table.things, strict=True)
+    ]
+    kinds = {'instances': [c for c in categories if c['isthing']], 'captions': None}
+    for kind, named in (kinds | {'panoptic': categories}).items():
+        content = {
+            'info': {'description': 'Simulated annotations', 'version': '1.0', 'year': 2017},
+            'licenses': [{'url': '', 'id': 1, 'name': 'none'}],
+            'images': lists.get('images', []),
+            # The pictures' annotations stand in no order.
+            'annotations': lists.get(kind, [])[::-1],
+        }
+        content |= {'categories': named} if named else {}
+        results.write_bytes(folder / f'{kind}_{split}.json', json.dumps(content).encode())
