@@ -4,6 +4,8 @@ import numpy as np
 
 from recon.report import brainmaps, formats, pictures, tables
 
+_VECTORS = 8  # rows of many values that are listed: they say little one by one
+
 
 def build(arrays: dict) -> dict | None:
     """predictions.npz as a table of the first rows, and the confusion matrix as a picture."""
@@ -12,7 +14,7 @@ def build(arrays: dict) -> dict | None:
     pred, truth = arrays['pred'], arrays.get('truth')
     ids = arrays.get('image_id', np.arange(len(pred)))
     columns = [tables.column('Image'), tables.column('Decoded'), tables.column('True')]
-    rows, limit = [], pictures.SHOWN
+    rows, limit = [], pictures.SHOWN if np.ndim(pred) == 1 else _VECTORS
     for k in range(min(len(pred), limit)):
         right = truth is not None and pred[k].ndim == 0 and pred[k] == truth[k]
         said = tables.cell(_brief(pred[k]), kind='strong' if right else '')

@@ -35,6 +35,9 @@ def title(config: dict, scores: dict, has_images: bool) -> str:
     ]
     source = 'fMRI' if not simulated(config, scores) else 'a simulated brain'
     subject = part(config, 'dataset').get('subject', _data(scores).get('subject'))
+    targets = list(part(config, 'targets'))
+    if targets and not has_images:
+        seen_things = f'{seen_things}: {targets[0].replace("_", " ")}'
     whose = '' if subject in (None, '') or source != 'fMRI' else f' of subject {subject}'
     return f'{seen_things}, decoded from {source}{whose} with {method(config)}'
 

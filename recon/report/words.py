@@ -187,6 +187,7 @@ DATASETS = {
     'god': ('Photographs of objects', 'Horikawa and Kamitani 2017'),
     'miyawaki2008': ('Contrast patterns', 'Miyawaki and others 2008'),
     'nsd': ('Natural scenes', 'Natural Scenes Dataset'),
+    'pairs': ('Pictures', 'your own arrays'),
     'shen2019': ('Photographs and shapes', 'Shen and others 2019'),
     'simulated': ('Drawn scenes', 'simulated brain'),
     'vim1': ('Grey photographs', 'Kay and others 2008'),

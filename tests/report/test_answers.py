@@ -24,6 +24,11 @@ def test_only_the_first_answers_are_listed_and_all_are_counted():
     assert (table['n'], table['shown'], len(table['rows'])) == (500, 60, 60)
 
 
+def test_of_rows_of_many_values_only_a_few_are_listed():
+    table = answers.build({'pred': np.zeros((90, 5)), 'truth': np.ones((90, 5))})
+    assert (table['n'], table['shown']) == (90, 8)
+
+
 def test_the_confusion_matrix_says_how_much_is_on_its_diagonal():
     arrays = {'pred': np.array([0]), 'truth': np.array([0]), 'categories': np.array(['x', 'y'])}
     confusion = answers.build(arrays | {'confusion': np.array([[3, 1], [0, 0]])})['confusion']

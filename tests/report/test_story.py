@@ -173,3 +173,9 @@ def test_of_equal_baselines_the_simplest_is_named():
     scores = held(0.8, [0.7, 0.9], base=0.6)
     scores['baselines']['zero_voxels'] = {'pixcorr': {'mean': 0.6000001}}
     assert '"mean training image"' in ' '.join(story.verdict('pixcorr', scores))
+
+
+def test_the_title_of_a_run_without_pictures_names_what_it_decodes():
+    config = {'dataset': {'name': 'vim1'}, 'targets': {'image_statistics': {}}}
+    assert story.title(config, {}, False).startswith('Grey photographs: image statistics, decoded')
+    assert story.title(config, {}, True).startswith('Grey photographs, decoded')
