@@ -23,7 +23,8 @@ KINDS = {'f': 'floats', 'i': 'integers', 'u': 'integers', 'b': 'booleans', 'U': 
 _MOST = 1032
 _FREE = 64 * 2**20  # bytes below which nobody is hurt
 _BROKEN = (OSError, EOFError, ValueError, TypeError, LookupError, OverflowError, MemoryError)
-_BROKEN += (RuntimeError, NotImplementedError, zlib.error, struct.error, zipfile.BadZipFile)
+_BROKEN += (RuntimeError, ArithmeticError, zlib.error, struct.error, zipfile.BadZipFile)
+_BROKEN += (scipy.io.matlab.MatReadError,)
 
 
 def exists(path, remedy: str = 'check the path') -> pathlib.Path:

@@ -11,8 +11,6 @@ from recon.data.preprocess import repeats
 
 _VOXELS, _ROI = 'VoxelData', 'ROI_'
 _AXES = ('voxel_x', 'voxel_y', 'voxel_z')
-_OFF = 20  # times: how much larger test may spread than training before the unit is in doubt
-_USUAL = (0.01, 50)  # spread of z-scores, percent signal change and everything near
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,66 +184,3 @@ def _numbered(names: np.ndarray, part: Part, last: int) -> np.ndarray:
     keys = zip(names.tolist(), part.session.tolist(), part.run.tolist(), strict=True)
     run = np.array([seen.setdefault(key, last + len(seen) + 1) for key in keys], np.int32)
     return np.where(part.run < 0, -1, run).astype(np.int32)
-
-
-def check_unit(parts: dict[str, Part], where) -> list[str]:
-    """Notes on the spread of the voxels.
-
-    Raises:
-      DataInvalid: a part that spreads 20 times more, or less, than training: another unit.
-    """
-    spread = {name: float(np.median(part.voxels.std(0))) for name, part in parts.items()}
-    base = spread['train']
-    for name, value in spread.items():
-        if base > 0 and not base / _OFF <= value <= base * _OFF:
-            raise errors.DataInvalid(
-                f'voxels of {name} spread by {value:.4g}, those of train by {base:.4g}',
-                where,
-                'they are not in one unit: a factor was lost or applied twice',
-            )
-    if not _USUAL[0] <= base <= _USUAL[1]:
-        return [
-            f'voxels spread by {base:.4g} (median over training rows), far from percent signal '
-            'change and z-scores: is a scale factor missing?'
-        ]
-    return []
-
-
-def counts(parts: dict[str, Part], published: dict[str, tuple[int, int]]) -> list[str]:
-    """Notes on images and presentations that are uneven or unlike the published (images, times)."""
-    notes = []
-    for name, part in parts.items():
-        shown = np.unique(part.image_id, return_counts=True)[1]
-        if shown.min() != shown.max():
-            fewest = int((shown < shown.max()).sum())
-            notes.append(
-                f'{name}: images are shown {shown.min()} to {shown.max()} times, {fewest} of '
-                f'{len(shown)} fewer than the others: a run or a session is missing'
-            )
-        if name in published and (len(shown), shown.max()) != published[name]:
-            images, times = published[name]
-            notes.append(
-                f'{name}: {len(shown)} images shown {shown.max()} times; published are {images} '
-                f'shown {times} times'
-            )
-        of_a_run = np.unique(np.stack([part.session, part.run]), axis=1, return_counts=True)[1]
-        if of_a_run.min() != of_a_run.max():
-            notes.append(f'{name}: runs have {of_a_run.min()} to {of_a_run.max()} rows')
-    return notes
-
-
-def categories(splits_: dict[str, types.Split]) -> dict[str, int]:
-    """Distinct WordNet categories of train and test, and how many of test's are also trained on."""
-    train, test = (
-        {kamitani_ids.category(i) for i in np.unique(splits_[name].image_id).tolist()}
-        for name in ('train', 'test')
-    )
-    return {'train': len(train), 'test': len(test), 'shared': len(train & test)}
-
-
-def cortex_notes(brain: Cortex) -> list[str]:
-    """Notes on areas without voxels and on coordinates that say nothing."""
-    notes = [f'area {name} has no voxel' for name, roi in brain.rois.items() if not roi.any()]
-    if 'hemisphere' not in brain.info:
-        notes.append('hemispheres are unknown: the file has no x coordinates on both sides of 0')
-    return notes

@@ -20,7 +20,6 @@ from recon.data.formats import files
 
 KEY = 'betas'
 PER_UNIT = 300.0  # integers are percent signal change times this; floats are as they are
-SUFFIXES = {'hdf5': '.hdf5', 'nii.gz': '.nii.gz', 'mat': '.mat', 'mgh': '.mgh'}
 SURFACE = (
     'the vertices of the labels of this hemisphere: left and right may be swapped, or the surface '
     'is another one'
@@ -82,13 +81,13 @@ def trials(recording: Recording, positions: np.ndarray) -> Iterator[np.ndarray]:
       positions: [v] flat, x fastest, in the order wanted.
 
     Yields:
-      [k v], k small, of the type on disk in native byte order.
+      [k v], k small and the same for every file, of the type on disk in native byte order.
 
     Raises:
       DataInvalid: the file ends early, or cannot be unpacked.
     """
     if recording.offsets is None:
-        yield from _by_library(recording, np.asarray(positions))
+        yield from _even(_by_library(recording, np.asarray(positions)))
     else:
         yield from _by_offset(recording, np.asarray(positions))
 
@@ -169,8 +168,19 @@ def _by_library(recording: Recording, positions) -> Iterator[np.ndarray]:
                     slab = files.read(data, (slice(start, stop), slice(low, high)))
                     slab = slab.reshape(stop - start, -1)
                     out[:, here] = slab[:, positions[here] - low * inner]
-            for begin in range(0, len(out), _TRIALS):
-                yield out[begin : begin + _TRIALS]
+            yield out
+
+
+def _even(pieces) -> Iterator[np.ndarray]:
+    """The same rows, _TRIALS at a time, so that two hemispheres go in step."""
+    rest = None
+    for piece in pieces:
+        rest = piece if rest is None else np.concatenate([rest, piece])
+        while len(rest) >= _TRIALS:
+            yield rest[:_TRIALS]
+            rest = rest[_TRIALS:]
+    if rest is not None and len(rest):
+        yield rest
 
 
 def _hdf5(path, grid) -> Recording:
