@@ -1,10 +1,11 @@
 """Which rows train and which test: always by image, never by row."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
 
-from recon.core import errors
+from recon.core import errors, types
 from recon.data.formats import files
 
 DEFAULTS = dict(
@@ -70,6 +71,35 @@ def parts(cfg, image_id, session=None, own=None) -> dict[str, np.ndarray]:
                 f'{len(np.unique(image_id))} images in {len(image_id)} rows: choose another split',
             )
     return {name: index for name, index in rows.items() if len(index) or name != 'validation'}
+
+
+def regroup(cfg, brain: types.BrainData) -> types.BrainData:
+    """`brain` with the rows of train, validation and test parted anew, as `cfg` says.
+
+    For data sets that are read whole. Their own split stays as it is, an image in two parts
+    included, which the audit judges. Rows of a run must lie in one part, or lose their order.
+    """
+    checked = _checked(cfg)
+    if checked['by'] == 'own' and not checked['validation']:
+        return brain
+    held = [split for name, split in brain.splits().items() if name in PARTS]
+    names = [name for name in brain.splits() if name in PARTS]
+    whole = types.Split(
+        **{
+            field.name: np.concatenate([getattr(split, field.name) for split in held])
+            for field in dataclasses.fields(types.Split)
+        }
+    )
+    own = np.repeat(names, [len(split) for split in held])
+    rows = parts(checked, whole.image_id, whole.session, own)
+    said = describe(checked, brain.facts.get('split', ''))
+    return dataclasses.replace(
+        brain,
+        train=whole.rows(rows['train']),
+        validation=whole.rows(rows['validation']) if 'validation' in rows else None,
+        test=whole.rows(rows['test']),
+        facts=brain.facts | {'split': said},
+    )
 
 
 def describe(cfg, own: str) -> str:

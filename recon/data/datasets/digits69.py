@@ -1,25 +1,22 @@
 """Handwritten sixes and nines, fMRI of one person's V1 to V3 (van Gerven et al. 2010)."""
 
 import pathlib
-import zlib
 
 import numpy as np
-import scipy.io
 
 from recon.core import errors, types
-from recon.data import mark
+from recon.data import mark, splitting
+from recon.data.formats import files
 
 DEFAULTS = dict(
     path='',  # digit69_28x28.mat, or the folder that holds it
+    split=dict(splitting.DEFAULTS),
 )
 FILE = 'digit69_28x28.mat'
 SHA256 = '44513e09ad2398566aedd550088b817a3c0bf9cd7873f87078ecd7fdf170b22d'  # of the public file
 SIDE = 28
 LABELS = ('six', 'nine')
 _REMEDY = '`python launch/fetch.py digits69` says where to get it; then set dataset.path'
-# What scipy raises on a file that is cut short, or is no .mat, depends on where it breaks.
-_BROKEN = (OSError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, MemoryError)
-_BROKEN += (NotImplementedError, zlib.error, scipy.io.matlab.MatReadError)
 
 
 def load(cfg) -> types.BrainData:
@@ -32,16 +29,16 @@ def load(cfg) -> types.BrainData:
       cfg: see DEFAULTS.
 
     Returns:
-      Train and test as published; image ids count on from the first training row through the
-      test rows; pictures upright, 28 x 28, one channel; labels {id: 0 six, 1 nine}. Runs are not
-      in the file (rows are sorted by class, not by time), nor are areas.
+      Train and test as published, or as `split` says; image ids count on from the first training
+      row through the test rows; pictures upright, 28 x 28, one channel; labels {id: 0 six, 1 nine}.
+      Runs are not in the file (rows are sorted by class, not by time), nor are areas.
 
     Raises:
       DataMissing: no such file.  DataInvalid: not that kind of file, a key that is missing, shapes
         that do not agree, or values that are not finite.
     """
     path = _find(cfg.get('path', ''))
-    content = _read(path)
+    content = files.mat(path)
     parts = {part: _part(content, part, path) for part in ('Trn', 'Test')}
     if parts['Trn'][0].shape[1] != parts['Test'][0].shape[1]:
         raise errors.DataInvalid(
@@ -53,7 +50,7 @@ def load(cfg) -> types.BrainData:
     total = n + len(parts['Test'][0])
     pictures = np.concatenate([parts['Trn'][1], parts['Test'][1]])
     labels = np.concatenate([parts['Trn'][2], parts['Test'][2]])
-    return types.BrainData(
+    brain = types.BrainData(
         train=types.Split(parts['Trn'][0], np.arange(n), repeat=np.zeros(n)),
         test=types.Split(parts['Test'][0], np.arange(n, total), repeat=np.zeros(total - n)),
         images=types.Images(np.arange(total), pictures.__getitem__, (SIDE, SIDE), channels=1),
@@ -68,6 +65,7 @@ def load(cfg) -> types.BrainData:
         }
         | mark.facts(path.parent),
     )
+    return splitting.regroup(cfg.get('split', splitting.DEFAULTS), brain)
 
 
 def _find(path: str) -> pathlib.Path:
@@ -78,17 +76,6 @@ def _find(path: str) -> pathlib.Path:
     if not path.is_file():
         raise errors.DataMissing('no such file', path, _REMEDY)
     return path
-
-
-def _read(path: pathlib.Path) -> dict:
-    try:
-        return scipy.io.loadmat(path)
-    except _BROKEN as error:
-        raise errors.DataInvalid(
-            f'not a readable MATLAB v5 file, or cut short ({type(error).__name__}: {error})',
-            path,
-            f'fetch it again; its sha256 is {SHA256}',
-        ) from error
 
 
 def _part(content: dict, part: str, path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

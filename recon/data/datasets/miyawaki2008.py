@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 
 from recon.core import errors, types
-from recon.data import mark
+from recon.data import mark, splitting
 from recon.data.formats import nifti
 
 DEFAULTS = dict(
@@ -15,6 +15,7 @@ DEFAULTS = dict(
     download=False,  # fetch into `path` with nilearn where the files are not there
     shift=2,  # volumes by which the response is later than the stimulus
     rows='volumes',  # 'volumes', or 'blocks': one mean row for each presentation
+    split=dict(splitting.DEFAULTS),
 )
 RUNS = {'random': 20, 'figure': 12}  # training, test: split by the name of the run
 AREAS = ('V1d', 'V1v', 'V2d', 'V2v', 'V3', 'V3A', 'V4v', 'VP')
@@ -76,7 +77,7 @@ def load(cfg) -> types.BrainData:
         splits[part] = _join(runs, session, kind, root)
     rois = _rois(root, mask, affine)
     patterns = np.stack([np.frombuffer(p, np.int8) for p in numbers])
-    return types.BrainData(
+    brain = types.BrainData(
         train=splits['train'],
         test=splits['test'],
         images=pattern_images(upright(patterns)),
@@ -94,6 +95,7 @@ def load(cfg) -> types.BrainData:
         }
         | mark.facts(root),
     )
+    return splitting.regroup(cfg.get('split', splitting.DEFAULTS), brain)
 
 
 def upright(labels: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 
 from recon.core import errors, image, results, types
+from recon.data import splitting
 from recon.data.simulator import brain as brains
 from recon.data.simulator import scenes
 from recon.data.simulator import stimuli as shows
@@ -23,6 +24,7 @@ DEFAULTS = dict(
     size=64,  # pixels on a side; of patterns it is 10
     subject=1,
     seed=0,
+    split=dict(splitting.DEFAULTS),
     brain_version=brains.BRAIN_VERSION,
     scenes_version=scenes.SCENES_VERSION,
 )
@@ -53,13 +55,14 @@ def load(cfg) -> types.BrainData:
     stimuli, brain, signals = _simulate(cfg)
     shown, session, run, repeat = trials(stimuli.part, cfg)
     voxels = brains.measure(brain, signals[shown], session, run)
-    splits = {}
-    for part, name in enumerate(shows.PARTS):
-        rows = np.flatnonzero(stimuli.part[shown] == part)
-        if len(rows):
-            splits[name] = types.Split(
-                voxels[rows], stimuli.ids[shown[rows]], run[rows], session[rows], repeat[rows]
-            )
+    own = np.array(shows.PARTS)[stimuli.part[shown]]
+    parts = splitting.parts(cfg['split'], stimuli.ids[shown], session, own)
+    splits = {
+        name: types.Split(
+            voxels[rows], stimuli.ids[shown[rows]], run[rows], session[rows], repeat[rows]
+        )
+        for name, rows in parts.items()
+    }
     known = {} if stimuli.labels is None else {'label_names': scenes.CATEGORIES}
     ids, sentences = stimuli.ids.tolist(), stimuli.captions
     if stimuli.labels is not None:
@@ -78,7 +81,8 @@ def load(cfg) -> types.BrainData:
             'vertex': brain.vertex,
             'ncsnr': brain.ncsnr,
         },
-        facts=_facts(cfg, stimuli, brain, run, session),
+        facts=_facts(cfg, stimuli, brain, run, session)
+        | {'split': splitting.describe(cfg['split'], stimuli.facts['split'])},
         **known,
     )
 

@@ -80,7 +80,7 @@ def test_a_damaged_file_is_invalid_and_never_a_traceback(folder, tmp_path, seed)
 
 def test_a_file_of_another_kind_is_invalid(tmp_path):
     (tmp_path / digits69.FILE).write_text('<html>not found</html>' * 50)
-    with pytest.raises(errors.DataInvalid, match='not a readable MATLAB v5 file'):
+    with pytest.raises(errors.DataInvalid, match='not a MATLAB file that can be read'):
         digits69.load({'path': str(tmp_path)})
 
 
@@ -161,3 +161,20 @@ def test_the_written_layout_has_the_keys_and_types_of_the_real_file(shared, fold
         assert set(np.unique(real[key])) == set(np.unique(ours[key])) or 'label' not in key
         if 'label' in key:
             assert (np.diff(ours[key][:, 0].astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize(('test', 'validation', 'seed'), [(0.2, 0.0, 0), (0.3, 0.25, 7)])
+def test_another_split_parts_the_same_rows_by_image(tmp_path, test, validation, seed):
+    folder = layout.write(tmp_path / 'a')
+    own = digits69.load({'path': str(folder)})
+    split = dict(by='fraction', test=test, validation=validation, seed=seed)
+    data = digits69.load({'path': str(folder), 'split': split})
+    n = len(own.train) + len(own.test)
+    assert len(data.test) == round(test * n) and (data.validation is None) == (validation == 0)
+    rows = {i: v for s in own.splits().values() for i, v in zip(s.image_id, s.voxels, strict=True)}
+    seen = []
+    for part in data.splits().values():
+        seen += part.image_id.tolist()
+        for i, v in zip(part.image_id, part.voxels, strict=True):
+            np.testing.assert_array_equal(v, rows[i])
+    assert sorted(seen) == list(range(n)) and f'{test:.0%}' in data.facts['split']

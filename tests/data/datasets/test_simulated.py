@@ -303,3 +303,12 @@ def test_the_written_files_hold_what_load_gives(tmp_path):
         assert set(file['area']) == {'', *areas.NAMES}
     with pytest.raises(errors.ConfigError, match="scale is 'huge'"):
         simulated.write(tmp_path / 'other', scale='huge')
+
+
+def test_a_split_by_session_keeps_the_images_of_its_sessions_out_of_training():
+    few = dict(n_train=60, n_test=10, voxels=300, size=16, sessions=4, repeats_train=2)
+    data = simulated.load(few | {'split': dict(by='session', sessions=(3,))})
+    assert set(data.test.session) == {3} and set(data.train.session) == {0, 1, 2}
+    assert not set(data.train.image_id) & set(data.test.image_id)
+    whole = simulated.load(few)
+    assert len(data.train) + len(data.test) < len(whole.train) + len(whole.test)
