@@ -56,6 +56,7 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
     raw = lookup.find('recon.data.datasets', cfg.dataset.name, 'dataset.name').load(cfg.dataset)
     brain, _ = prepare.run(cfg.preprocess, raw)  # fitted on the training rows alone
     audited = audit.check(cfg.audit, raw, brain, cfg.preprocess)
+    del raw  # a whole subject of NSD is 2 GB
     check_metrics(cfg, brain)
     controls.check_areas(cfg, brain.rois)
     facts = provenance.facts(cfg.seed) | {'protocol': protocol(cfg, brain), 'audit': audited}

@@ -220,7 +220,8 @@ def test_a_broken_nifti_is_named(copy, name, kind):
     whole = path.read_bytes()
     content = {'cut': whole[: len(whole) // 2], 'text': b'<html>' * 90, 'empty': b''}[kind]
     rewrite(path, content)
-    with pytest.raises(errors.DataInvalid, match=f'(not a readable NIfTI|the file is empty).*{path.name}'):
+    said = f'(not a readable NIfTI|the file is empty).*{path.name}'
+    with pytest.raises(errors.DataInvalid, match=said):
         load(copy)
 
 
