@@ -6,7 +6,13 @@ import numpy as np
 
 from recon.core import errors, types
 from recon.data import mark, splitting
-from recon.data.formats import bdata, kamitani_ids, kamitani_images, kamitani_rows
+from recon.data.formats import (
+    bdata,
+    kamitani_checks,
+    kamitani_ids,
+    kamitani_images,
+    kamitani_rows,
+)
 
 DEFAULTS = dict(
     path='',  # the folder that holds Subject1.h5 (or .mat), or its parent with data/
@@ -67,12 +73,12 @@ def load(cfg) -> types.BrainData:
     parts = {name: everything.rows(kind == code) for code, name in PARTS.items()}
     del everything
     _check_parts(parts, kind, path)
-    notes = kamitani_rows.cortex_notes(cortex) + kamitani_rows.check_unit(
+    notes = kamitani_checks.cortex_notes(cortex) + kamitani_checks.check_unit(
         {name: part for name, part in parts.items() if len(part.run)}, path
     )
     simulated = mark.facts(path.parent)
     seen = {name: parts[name] for name in ('train', 'test')}
-    notes += kamitani_rows.counts(seen, {} if simulated else PUBLISHED)
+    notes += kamitani_checks.counts(seen, {} if simulated else PUBLISHED)
     _check_lists(path.parent, seen)
     if cfg['imagery']:
         seen['imagery'] = _imagined(parts['imagery'], seen['test'], notes, path)
@@ -100,7 +106,7 @@ def load(cfg) -> types.BrainData:
             'rows': 'single trials' if cfg['rows'] == 'single' else 'mean of each image',
             'voxel_unit': 'as stored in the file, which does not say',
             'file': path.name,
-            'categories': kamitani_rows.categories(made),
+            'categories': kamitani_checks.categories(made),
             'notes': notes + said,
         }
         | simulated,
