@@ -1,5 +1,7 @@
 r"""Runs one experiment: `python launch/main.py --config=configs/X.py[:options] [--workdir=DIR]`.
 
+configs/inspect.py decodes nothing: it writes a page on a data set (recon/inspection.py).
+
 Any option of the resolved config can be changed: `--config.decoder.folds=10`. A changed
 `--config.decoder.name` or `--config.dataset.name` starts from that module's own defaults.
 Exit codes: 0 done or stopped by SIGTERM, 2 the user's cause (one line says what), 1 our fault.
@@ -11,6 +13,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from launch import ending, options
+from recon.core import settings
 
 USAGE = (
     'usage: python launch/main.py --config=configs/X.py[:options] [--workdir=DIR] '
@@ -27,11 +30,12 @@ def main(argv: list[str]) -> int:
     with ending.exit_codes() as ended:
         arguments = options.parse(argv, USAGE)  # a typo should not wait for jax
         workdir = pathlib.Path(arguments.workdir or f'runs/{arguments.name}')
-        from recon import pipeline
+        from recon import inspection, pipeline
 
-        cfg = options.resolve(arguments, pipeline.DEFAULTS)
+        asked = inspection if settings.INSPECT in options.load(arguments) else pipeline
+        cfg = options.resolve(arguments, asked.DEFAULTS)
         with options.simulated_files(cfg, workdir) as cfg:
-            print(f'report: {pipeline.run(cfg, workdir, stop=lambda: ended.stop)}')
+            print(f'report: {asked.run(cfg, workdir, stop=lambda: ended.stop)}')
     return ended.code
 
 

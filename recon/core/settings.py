@@ -20,6 +20,7 @@ TARGET = {
     'standardise': False,  # in units of the standard deviation over the training images, mean 0
 }
 PREPROCESS = 'recon.data.preprocess'
+INSPECT = 'inspect'  # the key of a config that looks at a data set and has no decoder
 
 
 def resolve(cfg, defaults: dict) -> ml_collections.ConfigDict:
@@ -27,7 +28,8 @@ def resolve(cfg, defaults: dict) -> ml_collections.ConfigDict:
 
     Args:
       cfg: ConfigDict as a file in configs/ returns it.
-      defaults: options of the experiment itself, top level (`pipeline.DEFAULTS`).
+      defaults: options of the experiment itself, top level (`pipeline.DEFAULTS`), or those of an
+        inspection (`inspection.DEFAULTS`), whose only stage is `dataset`.
 
     Returns:
       A new ConfigDict, locked, in which every option stands.
@@ -36,6 +38,10 @@ def resolve(cfg, defaults: dict) -> ml_collections.ConfigDict:
       ConfigError: an unknown key or name; the message has the nearest that exists.
     """
     plain = cfg.to_dict() if hasattr(cfg, 'to_dict') else dict(cfg)
+    if INSPECT in defaults:  # a data set is looked at: nothing is prepared, nothing decoded
+        full = _fill(plain, defaults | {'dataset': {}}, '')
+        full['dataset'] = _fill_stage(plain.get('dataset', {}), STAGES['dataset'], 'dataset')
+        return ml_collections.ConfigDict(full, convert_dict=True).lock()
     full = _fill(plain, defaults | {stage: {} for stage in STAGES} | {'preprocess': {}}, '')
     for stage, package in STAGES.items():
         full[stage] = _fill_stage(plain.get(stage, {}), package, stage)

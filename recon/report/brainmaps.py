@@ -1,8 +1,8 @@
-"""Maps of the brain: voxel importance, noise ceiling and areas, on the surface or as shares."""
+"""Maps of the brain: voxel importance, noise ceiling and areas, on surface or in the head."""
 
 import numpy as np
 
-from recon.report import formats, surface
+from recon.report import formats, glass, surface
 
 RAMPS = {
     'warm': ('#fdf0c8', '#fbc56b', '#ee8240', '#c73a33', '#6a1038'),
@@ -15,45 +15,131 @@ ROI_COLOURS = (
 )  # fmt: skip
 _WHOLE = 0.4  # an area with a larger share of the voxels is drawn last, behind the others
 _FILL_STEPS = 2
+FSAVERAGE5 = 10_242  # vertices of a hemisphere: the first of fsaverage's 163,842
 
 
 def maps(held: dict, weights: dict, named: dict) -> list[dict]:
-    """Surface maps of what maps.npz holds.
+    """Maps of what maps.npz holds: on the surface, or through a head of glass.
 
     Args:
-      held: maps.npz; `vertex` [v] and `hemisphere` [v] are needed, `ncsnr` [v] is drawn.
+      held: maps.npz; `vertex` [v] and `hemisphere` [v] place voxels on fsaverage5 (on the surface
+        of the surface_* arrays where they are there), else `xyz` [v 3] in the head; `ncsnr` [v] or
+        `noise_ceiling` [v] is drawn.
       weights: {target: [v] importance}.
       named: {ROI: bool [v]}.
 
     Returns:
-      [{'title', 'views': [{'side', 'view', 'uri'}], 'low', 'high', 'gradient', 'legend', 'note'}];
-      [] where voxels have no vertices, and then nilearn is not even imported.
+      [{'title', 'views': [{'side', 'view', 'uri'}], 'low', 'high', 'gradient', 'legend', 'note',
+      'columns', 'ground'}]; [] where voxels have no place, and then nilearn is not even imported.
     """
-    if not {'vertex', 'hemisphere'} <= set(held) or not (held['vertex'] >= 0).any():
+    on_surface = {'vertex', 'hemisphere'} <= set(held) and (held['vertex'] >= 0).any()
+    if not on_surface and 'xyz' not in held:
         return []
     values = {f'Importance for {target}': (v, 'warm', None) for target, v in weights.items()}
     if 'ncsnr' in held:
         snr = np.asarray(held['ncsnr'], np.float64).ravel()
         values['Noise ceiling of a single trial'] = (100 * snr**2 / (snr**2 + 1), 'cool', '%')
+    elif 'noise_ceiling' in held:
+        share = np.asarray(held['noise_ceiling'], np.float64).ravel()
+        values['Noise ceiling'] = (100 * share, 'cool', '%')
     if not values and not named:
         return []
-    return _Painter(held, named).draw(values)
+    return (_Painter if on_surface else _GlassPainter)(held, named).draw(values)
+
+
+def _scale(values: np.ndarray) -> float:
+    """The value at which the colours end: the 99th percentile, above 0."""
+    high = float(np.nanpercentile(values, 99)) if np.isfinite(values).any() else 0.0
+    return high or float(np.nanmax(np.append(values[np.isfinite(values)], 0))) or 1.0
+
+
+def _scalar_map(title: str, views: list, high: float, name: str, unit, note: str) -> dict:
+    return {
+        'title': title,
+        'views': views,
+        'low': '0',
+        'high': formats.number(high) + (f' {unit}' if unit else ''),
+        'gradient': f'linear-gradient(90deg, {", ".join(RAMPS[name])})',
+        'legend': [],
+        'note': f'The colours end at the 99th percentile of the voxels. {note}',
+    }
+
+
+def _areas_map(views: list, names: list) -> dict:
+    return {
+        'title': 'Areas',
+        'views': views,
+        'low': '',
+        'high': '',
+        'gradient': '',
+        'legend': list(zip(names, ROI_COLOURS, strict=False)),
+        'note': 'Areas that lie mostly within others are left out.',
+    }
+
+
+def _palette() -> np.ndarray:
+    """[colours + 1 4] RGBA; the last, for label -1, is clear."""
+    return np.array([[*_rgb(c), 1.0] for c in ROI_COLOURS] + [[0.0, 0, 0, 0]])
+
+
+class _GlassPainter:
+    """Draws maps of one set of voxels within the head."""
+
+    _GROUND = (
+        'Each square is a voxel, seen through the head; in a line of sight the highest value is '
+        'shown, of areas the nearest. Places are those of the recording, in its own space.'
+    )
+
+    def __init__(self, held: dict, named: dict):
+        self.glass = glass.Glass(held['xyz'], held.get('hemisphere'))
+        self.label, self.names = areas(named, len(held['xyz']))
+
+    def draw(self, values: dict) -> list[dict]:
+        """One map for each of {title: ([v], ramp, unit)}, then one of the areas."""
+        out = []
+        for title, (value, name, unit) in values.items():
+            value, high = np.asarray(value, np.float64), _scale(value)
+            views = self.glass.draw(ramp(value, 0, high, name), value)
+            out.append(_scalar_map(title, views, high, name, unit, ''))
+        if self.names:
+            out.append(_areas_map(self.glass.draw(_palette()[self.label]), self.names))
+        return [m | {'columns': self.glass.columns, 'ground': self._GROUND} for m in out]
 
 
 class _Painter:
     """Draws maps of one set of voxels on one surface."""
 
     def __init__(self, held: dict, named: dict):
-        self.mesh = surface.Surface()
+        self.mesh = surface.Surface(held)
         self.vertex = np.asarray(held['vertex']).ravel()
         self.side = np.asarray(held['hemisphere']).ravel()
+        on_it = (self.vertex >= 0) & (self.vertex < self.mesh.n_vertices)
+        # Few voxels on a fine mesh would be dots: there they spread as far as on fsaverage5.
+        finer = round((self.mesh.n_vertices / FSAVERAGE5) ** 0.5)
+        sparse = on_it.sum() < self.mesh.n_vertices / 10
+        self.steps = _FILL_STEPS * (max(1, finer) if sparse else 1)
         label, self.names = areas(named, len(self.vertex))
         self.labels = {s: self._labels(k, label) for k, s in enumerate(surface.SIDES)}
 
     def draw(self, values: dict) -> list[dict]:
         """One map for each of {title: ([v], ramp, unit)}, then one of the areas."""
-        out = [self._scalar(title, *spec) for title, spec in values.items()]
-        return out + ([self._areas()] if self.names else [])
+        out = []
+        for title, (value, name, unit) in values.items():
+            high = _scale(value)
+            colours = {
+                side: ramp(self._on_surface(value, k), 0, high, name)
+                for k, side in enumerate(surface.SIDES)
+            }
+            views = self._views(colours, borders=bool(self.names))
+            out.append(_scalar_map(title, views, high, name, unit, self._coverage()))
+        if self.names:
+            colours = {side: _palette()[labels] for side, labels in self.labels.items()}
+            out.append(_areas_map(self._views(colours, borders=True), self.names))
+        ground = (
+            f'Inflated cortex of the average brain {self.mesh.name}; dark grey is the depth of a '
+            'fold. Lines are borders of areas.'
+        )
+        return [m | {'columns': '', 'ground': ground} for m in out]
 
     def _labels(self, k: int, label: np.ndarray) -> np.ndarray:
         """[vertices] int: the area of each vertex of hemisphere k, -1 none."""
@@ -68,7 +154,7 @@ class _Painter:
     def _on_surface(self, values: np.ndarray, k: int) -> np.ndarray:
         here = np.where(self.side == k, self.vertex, -1)
         known = to_vertices(values, here, self.mesh.n_vertices)
-        return fill(known, self.mesh.neighbours[surface.SIDES[k]], _FILL_STEPS)
+        return fill(known, self.mesh.neighbours[surface.SIDES[k]], self.steps)
 
     def _views(self, colours: dict, borders: bool) -> list[dict]:
         return [
@@ -83,44 +169,20 @@ class _Painter:
             for view in surface.VIEWS
         ]
 
-    def _scalar(self, title: str, values: np.ndarray, name: str, unit: str | None) -> dict:
-        high = float(np.nanpercentile(values, 99)) if np.isfinite(values).any() else 0.0
-        high = high or float(np.nanmax(np.append(values[np.isfinite(values)], 0))) or 1.0
-        colours = {
-            side: ramp(self._on_surface(values, k), 0, high, name)
-            for k, side in enumerate(surface.SIDES)
-        }
-        return {
-            'title': title,
-            'views': self._views(colours, borders=bool(self.names)),
-            'low': '0',
-            'high': formats.number(high) + (f' {unit}' if unit else ''),
-            'gradient': f'linear-gradient(90deg, {", ".join(RAMPS[name])})',
-            'legend': [],
-            'note': 'The colours end at the 99th percentile of the voxels. ' + self._coverage(),
-        }
-
-    def _areas(self) -> dict:
-        palette = np.array([[*_rgb(c), 1.0] for c in ROI_COLOURS] + [[0.0, 0, 0, 0]])
-        colours = {side: palette[labels] for side, labels in self.labels.items()}
-        legend = list(zip(self.names, ROI_COLOURS, strict=False))
-        return {
-            'title': 'Areas',
-            'views': self._views(colours, borders=True),
-            'low': '',
-            'high': '',
-            'gradient': '',
-            'legend': legend,
-            'note': 'Areas that lie mostly within others are left out.',
-        }
-
     def _coverage(self) -> str:
         placed = (self.vertex >= 0) & (self.vertex < self.mesh.n_vertices)
         spots = len(np.unique(np.stack([self.side[placed], self.vertex[placed]]), axis=1).T)
-        return (
+        beyond = int((self.vertex >= self.mesh.n_vertices).sum())
+        text = (
             f'{placed.sum():,} of {len(placed):,} voxels lie on {spots:,} vertices; voxels that '
             f'share a vertex are averaged, and a vertex without one takes the mean of its '
-            f'neighbours, up to {_FILL_STEPS} steps along the mesh.'
+            f'neighbours, up to {self.steps} steps along the mesh.'
+        )
+        if not beyond:
+            return text
+        return (
+            f'{text} {beyond:,} voxels lie on finer vertices of fsaverage and are not drawn: name '
+            'the folder of the full surface in the option `surface`.'
         )
 
 

@@ -1,0 +1,117 @@
+"""What an inspection found, in sentences: what is wrong, and what a user should know."""
+
+SMOKE = 'A program wrote these files just now, small: it checks the machinery and no recording.'
+_MANY = 12  # names in a sentence
+
+
+def of(found: dict, smoke: bool = False) -> list[dict]:
+    """Sentences from the content of inspection.json, the worst first.
+
+    Args:
+      found: 'facts', 'values', 'sides', 'splits', 'shared', 'areas', 'audit', 'ids', 'orientation'.
+      smoke: the files were simulated for this inspection.
+
+    Returns:
+      [{'kind': 'bad' or 'note', 'title', 'text'}].
+    """
+    bad = [
+        *_leaks(found),
+        *_warning('Rows and pictures may be misaligned', found['audit'].get('alignment_warning')),
+        *_warning('Rows may belong to other pictures', found['ids']['warning']),
+        *_warning(
+            'Pictures or hemispheres may be the wrong way round', found['orientation']['warning']
+        ),
+        *_warning('Hemispheres contradict places', found['sides']),
+        *_warning('The values do not look like their unit', found['values']['warning']),
+        *_voxels(found),
+    ]
+    notes = [*_missing(found), *_empty(found), *_undecodable(found), *_near(found['audit'])]
+    notes += [_note('From the reader', str(text)) for text in found['facts'].get('notes') or ()]
+    if smoke:
+        notes.append(_note('Smoke inspection', SMOKE))
+    elif found['facts'].get('simulated') or str(found['facts'].get('source')).startswith('simul'):
+        notes.append(_note('Simulated brain', 'No person was scanned: a program drew these rows.'))
+    return [{'kind': 'bad', **entry} for entry in bad] + [{'kind': 'note', **n} for n in notes]
+
+
+def _note(title: str, text: str) -> dict:
+    return {'title': title, 'text': _sentence(text)}
+
+
+def _warning(title: str, text: str | None) -> list[dict]:
+    return [_note(title, text)] if text else []
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith(('.', '?', '!')) else f'{text}.'
+
+
+def _leaks(found: dict) -> list[dict]:
+    out = []
+    for pair in found['shared']:
+        a, b = pair['parts']
+        if pair['images'] and a in ('train', 'validation'):
+            text = f'{pair["images"]} images are in {a} and in {b}, by id: split by image.'
+            out.append(_note('An image in two splits', text))
+    audit, seen = found['audit'], {}
+    if audit.get('seen_test_images'):
+        seen['test'] = audit['seen_test_images']
+    seen |= {k: n for k, n in (audit.get('seen_extra_tests') or {}).items() if n}
+    for name, count in seen.items():
+        by_id = {n for p in found['shared'] if p['images'] for n in p['parts']}
+        if name not in by_id:
+            text = f'{count} images of {name} are also training images, under another id.'
+            out.append(_note('Seen images', text))
+    return out
+
+
+def _voxels(found: dict) -> list[dict]:
+    values, total = found['values'], found['voxels']
+    out = []
+    if values['not_finite']:
+        text = (
+            f'{values["not_finite"]:,} of {total:,} voxels hold NaN or infinity in some row; they '
+        )
+        text += 'were left out of the checks, and a run will refuse them.'
+        out.append(_note('Values that are not finite', text))
+    if 2 * values['constant'] > total:
+        text = f'{values["constant"]:,} of {total:,} voxels have one value in every training row.'
+        out.append(_note('Constant voxels', text))
+    return out
+
+
+def _missing(found: dict) -> list[dict]:
+    lost = found['facts'].get('missing_sessions') or ()
+    if not len(lost):
+        return []
+    names = ', '.join(map(str, lost))
+    return [_note('Missing sessions', f'session {names}: not on disk, so its trials are absent')]
+
+
+def _empty(found: dict) -> list[dict]:
+    empty = [area['name'] for area in found['areas'] if not area['voxels']]
+    if not empty:
+        return []
+    rest = f' and {len(empty) - _MANY} more' if len(empty) > _MANY else ''
+    text = f'{", ".join(empty[:_MANY])}{rest}: no voxel of this recording is in them'
+    return [_note('Empty areas', f'{text} (usual where a subject lacks an area)')]
+
+
+def _undecodable(found: dict) -> list[dict]:
+    interval = found['ids'].get('as_is_ci95')
+    if not interval or interval[0] > 0 or found['ids']['warning']:
+        return []
+    text = (
+        f'Small pictures decode with a correlation of {found["ids"]["as_is"]:.3f} '
+        f'[{interval[0]:.3f}, {interval[1]:.3f}], which chance gives too: weak or few data, or '
+        'rows that do not belong to their pictures in a way that was not tried.'
+    )
+    return [_note('Nothing is decoded yet', text)]
+
+
+def _near(audit: dict) -> list[dict]:
+    if not audit.get('near_duplicates'):
+        return []
+    text = f'{audit["near_duplicates"]} test images are nearly a training image'
+    return [_note('Near duplicates', f'{text} ({audit["near_duplicate_rule"]})')]
