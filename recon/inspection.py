@@ -191,17 +191,18 @@ def noise_ceiling(brain: types.BrainData) -> dict:
       {'source': text, 'single_median', 'test_median': of the test rows averaged by image, 'test':
       {trials: images}}}.
     """
-    ncsnr, source = brain.voxel_info.get('ncsnr'), 'ncsnr of the data set, per voxel'
+    ncsnr, source = brain.voxel_info.get('ncsnr'), 'as the data set gives it (ncsnr of each voxel)'
     given = brain.voxel_info.get('noise_ceiling')
     if ncsnr is None and given is None:
         ncsnr, source = _from_repeats(brain)
     if ncsnr is None:
         if given is not None:
-            source = 'noise_ceiling of the data set, per voxel'
+            source = 'as the data set gives it (noise ceiling of each voxel)'
         single = None if given is None else np.asarray(given, np.float64)
         return {'ncsnr': None, 'single': single, 'told': {'source': source} | _medians(single)}
-    ids, place = np.unique(brain.test.image_id, return_inverse=True)
-    trials = np.bincount(place, brain.test.trials, len(ids)).astype(int)
+    first, _ = _presentations(brain.test)
+    ids, place = np.unique(brain.test.image_id[first], return_inverse=True)
+    trials = np.bincount(place, brain.test.trials[first], len(ids)).astype(int)
     number, images = np.unique(trials, return_counts=True)
     single, test = (stats.noise_ceiling(ncsnr, t) for t in (1, np.maximum(trials, 1)))
     told = {'source': source} | _medians(single)

@@ -66,6 +66,7 @@ def assignments(shown, known) -> dict[str, tuple[np.ndarray, np.ndarray]]:
       known: [k] ids of all pictures, ascending.
     """
     place, options = np.searchsorted(known, shown), {}
+    dense = known.dtype.kind in 'iu' and known[-1] - known[0] == len(known) - 1
 
     def option(name, at):
         inside = (at >= 0) & (at < len(known))
@@ -82,10 +83,9 @@ def assignments(shown, known) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             if (text == np.arange(len(known))).all():
                 continue
             where = np.argsort(text)
-            base = f', numbers from {int(known[0]) + start}'
+            base = f', numbers from {int(known[0]) + start}' if dense else ''
             option(f'pictures sorted as text{base}', where[place])
             option(f'rows sorted as text{base}', text[place])
-    dense = known.dtype.kind in 'iu' and known[-1] - known[0] == len(known) - 1
     if not dense:
         for step, word in ((1, 'next'), (-1, 'previous')):
             option(f'the {word} picture in the order of the ids', place + step)

@@ -112,15 +112,16 @@ def _histogram(held: dict, title: str, label: str, factor: float = 1.0) -> dict:
 
 def ceiling(told: dict) -> dict:
     """What the picture can explain: {'text', 'chart' or None}."""
-    text = [f'Known from: {told["source"]}.']
+    text = [f'{told["source"][:1].upper()}{told["source"][1:]}.']
     if told.get('single_median') is not None:
         median = formats.number(told['single_median'], True)
-        text.append(f'A single trial: {median} of the variance, median over voxels.')
+        text.append(f'Of a single trial the picture explains {median}, median over voxels')
     if told.get('test_median') is not None:
-        text.append(
-            f'Test rows averaged by image: {formats.number(told["test_median"], True)} '
-            f'({times(told["test"], "image")} trials an image; 1 / trials is averaged over images).'
-        )
+        counts = {int(k): n for k, n in told['test'].items()}
+        shown = f'{min(counts):,}' if len(counts) == 1 else f'{min(counts):,} to {max(counts):,}'
+        median = formats.number(told['test_median'], True)
+        text[-1] += f'; of the test rows averaged by image ({shown} trials each) {median}'
+    text = [text[0], *(t + '.' for t in text[1:])]
     chart = None
     if told.get('histogram'):
         chart = _histogram(

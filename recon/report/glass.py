@@ -52,6 +52,7 @@ class Glass:
         self.scale = _EXTENT / max(extent + self.size, 1e-6)
         self.corner = places.min(0) - self.size / 2 if len(places) else np.zeros(3)
         self.far = places.max(0) + self.size / 2 if len(places) else np.ones(3)
+        self.sides = np.ceil((self.far - self.corner) * self.scale).astype(int) + 1  # pixels
         all_ = np.ones(len(self.xyz), bool)
         self._views = [(_ABOVE, all_), (_BEHIND, all_)]
         if hemisphere is not None and len(np.unique(np.asarray(hemisphere)[known])) > 1:
@@ -59,6 +60,8 @@ class Glass:
             self._views += [(_LEFT, side == 0), (_RIGHT, side == 1)]
         else:
             self._views.append((_RIGHT, all_))
+        shown = [(self.sides[v.across[0]], self.sides[v.up]) for v, _ in self._views]
+        self.frame = tuple(int(s) for s in np.max(shown, 0))
 
     def draw(self, colour: np.ndarray, height=None) -> list[dict]:
         """All views.
@@ -85,9 +88,7 @@ class Glass:
         order = near * self.xyz[mask, deep] if height is None else np.asarray(height)[mask]
         plain = colour[mask, 3] == 0
         order = np.lexsort((np.nan_to_num(order, nan=-np.inf), ~plain))  # grey ones first
-        width, tall = (
-            int(np.ceil((self.far[k] - self.corner[k]) * self.scale)) + 1 for k in (axis, up)
-        )
+        width, tall = self.sides[axis], self.sides[up]
         half = self.size / 2 * self.scale
         span = np.arange(max(1, int(np.ceil(2 * half))))
         dy, dx = (g.ravel() for g in np.meshgrid(span, span, indexing='ij'))
@@ -100,27 +101,32 @@ class Glass:
         rgba = np.where(plain[:, None], _REST, colour[mask])[order]
         page = np.zeros((tall * width, 4))
         page[(rows * width + cols).ravel()] = np.repeat(rgba, len(dy), 0)
-        return _svg(page.reshape(tall, width, 4), view.words)
+        return _svg(page.reshape(tall, width, 4), view.words, self.frame)
 
 
-def _svg(page: np.ndarray, words: tuple) -> str:
-    """The picture with a word at each edge; grey text reads on light and dark ground."""
+def _svg(page: np.ndarray, words: tuple, frame: tuple[int, int]) -> str:
+    """The picture in a frame that all views share, so that a millimetre is as long in each.
+
+    A word stands at each edge; their grey reads on light and dark ground.
+    """
     height, width = page.shape[:2]
     uri = pictures.png((page * 255).round().astype(np.uint8), colours=128)
     left, right, top, bottom = words
-    m, (middle, centre) = _MARGIN, (width / 2 + _MARGIN, height / 2 + _MARGIN)
-    turned = f'transform="rotate(-90 {{0}} {centre})" x="{{0}}" y="{centre + 4}"'
+    m = _MARGIN
+    full, tall = frame[0] + 2 * m, frame[1] + 2 * m
+    x, y = (full - width) / 2, (tall - height) / 2
+    turned = '<text transform="translate({} {}) rotate(-90)">{}</text>'
     text = [
-        f'<text {turned.format(m / 2)}>{left}</text>',
-        f'<text {turned.format(width + 1.5 * m)}>{right}</text>',
-        f'<text x="{middle}" y="{m - 9}">{top}</text>',
-        f'<text x="{middle}" y="{height + 2 * m - 9}">{bottom}</text>',
+        turned.format(x - 9, tall / 2, left),
+        turned.format(x + width + 19, tall / 2, right),
+        f'<text x="{full / 2}" y="{y - 9}">{top}</text>',
+        f'<text x="{full / 2}" y="{y + height + 19}">{bottom}</text>',
     ]
     return pictures.svg_uri(
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width + 2 * m} {height + 2 * m}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {full} {tall}" '
         'font-family="sans-serif" font-size="14" fill="#8b8f97" text-anchor="middle">'
-        f'<rect x="{m - 4}" y="{m - 4}" width="{width + 8}" height="{height + 8}" rx="6" '
+        f'<rect x="{x - 4}" y="{y - 4}" width="{width + 8}" height="{height + 8}" rx="6" '
         'fill="none" stroke="#8b8f97" stroke-opacity=".35"/>'
-        f'<image x="{m}" y="{m}" width="{width}" height="{height}" href="{uri}"/>'
+        f'<image x="{x}" y="{y}" width="{width}" height="{height}" href="{uri}"/>'
         f'{"".join(text)}</svg>'
     )

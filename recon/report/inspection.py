@@ -18,7 +18,7 @@ from recon.report import (
 )
 
 _TEMPLATES = pathlib.Path(__file__).parent / 'templates'
-_SHOWN_AREAS = 40  # in the open table; a table of 180 is folded away
+_SHOWN_AREAS = 30  # in the open table; a table of 180 is folded away
 _WORDS = ('ceiling', 'audit', 'interval', 'chance', 'simulated')
 _SAID = {
     'train_images': 'training images',
@@ -77,7 +77,7 @@ def context(held: dict, arrays: dict, run_name: str) -> dict:
     named = brainmaps.rois(arrays['maps'])
     rows = [census.area(area) for area in found['areas']]
     return {
-        'title': f'What lies in {name}{_subject(found)}',
+        'title': f'What the recording holds: {name}{_subject(found)}',
         'run_name': run_name,
         'source': words.DATASETS.get(name, ('', ''))[1],
         'path': config['dataset'].get('path') or '',
@@ -98,7 +98,7 @@ def context(held: dict, arrays: dict, run_name: str) -> dict:
         'orientation': _hypotheses(found['orientation'], 'as they are'),
         'audit': _audit(found),
         'rule': found['audit'].get('near_duplicate_rule', ''),
-        'split': found['facts'].get('split', 'not said by the reader'),
+        'split': _sentence(found['facts'].get('split', 'the reader does not say how it is made')),
         'told': [
             (k.replace('_', ' '), v)
             for k, v in tables.flat({k: v for k, v in found['facts'].items() if k not in _IN_NOTES})
@@ -115,6 +115,11 @@ _MACHINE = ('commit', 'seed', 'device', 'wall_s', 'peak_rss_mb', 'versions')
 def _subject(found: dict) -> str:
     subject = found['facts'].get('subject')
     return '' if subject in (None, '') else f', subject {subject}'
+
+
+def _sentence(text) -> str:
+    text = str(text)
+    return text[:1].upper() + text[1:] + ('' if text.endswith('.') else '.')
 
 
 def _facts(found: dict, run: dict) -> list[tuple[str, str]]:
