@@ -168,7 +168,7 @@ def _refuse_splits(coco_split, where) -> None:
     unknown = coco_split[~np.isin(coco_split, coco_annotations.SPLITS)]
     if len(unknown):
         raise errors.DataInvalid(
-            f'cocoSplit is {unknown[0]!r}', where, f'one of {coco_annotations.SPLITS}'
+            f'cocoSplit is {str(unknown[0])!r}', where, f'one of {coco_annotations.SPLITS}'
         )
 
 

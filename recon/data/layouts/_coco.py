@@ -86,7 +86,8 @@ def write(root, nsd_ids, seed: int, n: int) -> dict[str, np.ndarray]:
         rng = np.random.default_rng((64, seed, i))
         ids = rng.choice(2**24 - 1, len(parts), replace=False) + 1
         png = folder / f'panoptic_{split}' / f'{one["cocoId"]:012d}.png'
-        results.write_bytes(png, _png(parts, ids))
+        png.parent.mkdir(parents=True, exist_ok=True)
+        png.write_bytes(_png(parts, ids))
         _annotate(held[split], one, parts, ids, table)
         _caption(held[split], one['cocoId'], sentences[row], parts)
         for part in parts:
