@@ -72,14 +72,19 @@ class Store:
         """(rows, voxels)."""
         return len(self.order), self.data.shape[1]
 
-    def rows(self, index=slice(None)) -> np.ndarray:
-        """Rows `index` (integers, bool or a slice) in their unit, [n v] float32."""
+    def rows(self, index=slice(None), keep=None) -> np.ndarray:
+        """Rows `index` (integers, bool or a slice) in their unit, [n v] float32.
+
+        `keep`, bool [v], takes some of the voxels alone.
+        """
         wanted = self.order[index]
-        out = np.empty((len(wanted), self.data.shape[1]), np.float32)
+        columns = slice(None) if keep is None or np.all(keep) else np.flatnonzero(keep)
+        width = self.data.shape[1] if isinstance(columns, slice) else len(columns)
+        out = np.empty((len(wanted), width), np.float32)
         step = max(1, _store_index.PIECE // max(out.shape[1] * 4, 1))
         for start in range(0, len(wanted), step):
             part = out[start : start + step]
-            part[:] = self.data[_run(wanted[start : start + step])]
+            part[:] = self.data[_run(wanted[start : start + step])][:, columns]
             if self.divisor != 1:
                 part /= np.float32(self.divisor)
         return out
@@ -240,7 +245,7 @@ def _write_block(file, offset, first, block: Block, dtype, voxels: int) -> dict:
         what = what if rows != block.rows else 'changed while it was read'
         raise errors.DataInvalid(f'{block.name} {what}', block.sources[0], 'start again')
     os.fsync(file.fileno())
-    return {'first': first, 'rows': rows, 'sha256': digest.hexdigest(), 'sources': before}
+    return {'first': int(first), 'rows': rows, 'sha256': digest.hexdigest(), 'sources': before}
 
 
 def _make_room(file, shape, dtype, folder) -> int:

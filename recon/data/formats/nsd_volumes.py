@@ -26,8 +26,8 @@ SURFACE = (
 )
 _TRIALS = 16  # handed out at once
 _BUDGET = 256 * 2**20  # bytes of compressed HDF5 unpacked at once
-_BROKEN = (ValueError, OverflowError, LookupError, TypeError, EOFError, OSError, MemoryError)
-_BROKEN += (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError)
+BROKEN = (ValueError, OverflowError, LookupError, TypeError, EOFError, OSError, MemoryError)
+BROKEN += (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,7 +243,7 @@ def _axes(shape, grid) -> str:
 
 
 def _nifti(path, grid) -> Recording:
-    with files.said(path, 'not a readable NIfTI file', _BROKEN):
+    with files.said(path, 'not a readable NIfTI file', BROKEN):
         image = nibabel.load(path, mmap=False)
         shape, header = image.shape, image.header
         dtype, offset = header.get_data_dtype(), int(image.dataobj.offset)
@@ -263,7 +263,7 @@ def _nifti(path, grid) -> Recording:
 
 
 def _mgh(path, grid) -> Recording:
-    with files.said(path, 'not a readable mgh file', _BROKEN):
+    with files.said(path, 'not a readable mgh file', BROKEN):
         image = nibabel.load(path, mmap=False)
         shape, dtype, offset = image.shape, image.get_data_dtype(), int(image.dataobj.offset)
     if len(shape) != 4 or shape[:3] != (grid[0], 1, 1):
@@ -295,4 +295,4 @@ def _recording(path, count, grid, dtype, slope, offsets, packed) -> Recording:
     divisor = 1 / slope if slope else PER_UNIT if dtype.kind == 'i' else 1.0
     divisor = round(divisor, 3)  # a slope is a float32 and 1 / 300 is not
     positions = int(np.prod(grid))
-    return Recording(pathlib.Path(path), count, positions, dtype, divisor, offsets, packed)
+    return Recording(pathlib.Path(path), int(count), positions, dtype, divisor, offsets, packed)
