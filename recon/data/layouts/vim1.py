@@ -83,14 +83,15 @@ def write(root, *, subject: int = 1, scale: str = 'toy', seed: int = 0) -> pathl
             for who in SUBJECTS:
                 truth = _subject(file, who, spec, shown, seed)
                 if who == subject:
-                    kept = truth
+                    truth['scenes'] = np.concatenate(list(shown.values()))
+                    folder = root.with_name(f'{root.name}_truth')
+                    results.write_npz(folder / 'truth.npz', truth)
+                del truth  # as large as what was written
         with open(unfinished, 'r+b') as file:
             file.write(b'MATLAB 7.3 MAT-file, simulated'.ljust(124) + b'\x00\x02IM')
         os.replace(unfinished, root / vim1.RESPONSES)
     finally:
         unfinished.unlink(missing_ok=True)
-    kept['scenes'] = np.concatenate(list(shown.values()))
-    results.write_npz(root.with_name(f'{root.name}_truth') / 'truth.npz', kept)
     mark.leave(root)
     return root
 
