@@ -78,7 +78,8 @@ class BData:
         span = slice(chosen[0], chosen[-1] + 1)
         for start in range(0, self.shape[0], self._step(span.stop - span.start)):
             rows = slice(start, start + self._step(span.stop - span.start))
-            out[rows] = self._data[rows, span][:, chosen - span.start]
+            with np.errstate(over='ignore'):  # what single precision cannot hold becomes infinite
+                out[rows] = self._data[rows, span][:, chosen - span.start]
         return out
 
     def get(self, key: str, dtype=np.float64) -> np.ndarray:
@@ -119,7 +120,11 @@ class BData:
 
     def _texts(self, key: str) -> dict[float, str]:
         with files.said(f'{self.path}:vmap/{key}', 'not a map of numbers to texts'):
-            return {float(k): _text(v[()]) for k, v in self._vmap[key].items()}
+            held = self._vmap[key].items()
+            texts = {k: v for k, v in held if h5py.check_string_dtype(v.dtype) and not v.shape}
+            if len(texts) < len(held):
+                raise ValueError('some entries are no text')
+            return {float(k): _text(v[()]) for k, v in texts.items()}
 
     def _step(self, width: int) -> int:
         step = max(1, _BLOCK // (8 * width))
@@ -137,13 +142,17 @@ def opened(path):
     path = files.exists(path)
     if h5py.is_hdf5(path):
         with files.hdf5(path) as file:
-            yield _from_hdf5(path, file)
+            with files.said(path, 'not a BData file that can be read'):
+                found = _from_hdf5(path, file)
+            yield found
     elif path.suffix.lower() in ('.h5', '.hdf5'):
         raise errors.DataInvalid(
             'not an HDF5 file that can be read, or cut short', path, 'fetch or write it again'
         )
     else:
-        yield _from_matlab(path, files.mat(path))
+        with files.said(path, 'not a BData file that can be read'):
+            found = _from_matlab(path, files.mat(path))
+        yield found
 
 
 def _from_hdf5(path, file) -> BData:
@@ -156,15 +165,16 @@ def _from_hdf5(path, file) -> BData:
         )
     meta = _spelled(file, 'meta', path)
     values = np.asarray(files.read(files.array(file, f'{meta}/value', 2)), np.float64)
-    keys = files.array(file, f'{meta}/key', 1, 'SOU')
+    keys = files.array(file, f'{meta}/key', 1, 'SUOfiub')
     if h5py.check_ref_dtype(keys.dtype):
         raise errors.DataInvalid(
             'a MATLAB 7.3 file', path, "save it in MATLAB with '-v7', or take the .h5 file"
         )
+    if not h5py.check_string_dtype(keys.dtype):  # else HDF5 may read memory that is not its own
+        raise errors.DataInvalid(f'keys of type {keys.dtype}', f'{path}:{meta}', 'wanted text')
     vmap = file.get('vmap')
     vmap = {} if vmap is None else {k: v for k, v in vmap.items() if isinstance(v, h5py.Group)}
-    with files.said(path, 'keys of the metadata cannot be read'):
-        keys = [_text(key).strip() for key in files.read(keys)]
+    keys = [_text(key).strip() for key in files.read(keys)]
     return BData(path, data, keys, values, vmap)
 
 
@@ -178,10 +188,9 @@ def _from_matlab(path, variables: dict) -> BData:
         raise errors.DataInvalid(
             'its metaData is no struct with key, description and value', path, 'fetch it again'
         )
-    with files.said(path, 'metaData cannot be read'):
-        entry = meta.reshape(-1)[0]
-        keys = [''.join(np.ravel(key).tolist()).strip() for key in np.ravel(entry['key'])]
-        values = np.atleast_2d(np.asarray(entry['value'], np.float64))
+    entry = meta.reshape(-1)[0]
+    keys = [''.join(np.ravel(key).tolist()).strip() for key in np.ravel(entry['key'])]
+    values = np.atleast_2d(np.asarray(entry['value'], np.float64))
     return BData(path, data, keys, values)
 
 
@@ -192,7 +201,7 @@ def _spelled(held, kind: str, path) -> str:
         raise errors.DataInvalid(
             f'no {" or ".join(_NAMES[kind])}',
             path,
-            f'not a BData file: it holds {", ".join(sorted(held)) or "nothing"}',
+            f'not a BData file: it holds {", ".join(sorted(map(str, held))) or "nothing"}',
         )
     return found[0]
 

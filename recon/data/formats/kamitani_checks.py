@@ -39,16 +39,19 @@ def check_unit(parts: dict[str, kamitani_rows.Part], where) -> list[str]:
     Raises:
       DataInvalid: a part that spreads 20 times more, or less, than training: another unit.
     """
-    spread = {name: float(np.median(part.voxels.std(0))) for name, part in parts.items()}
+    with np.errstate(all='ignore'):  # values that are not finite are refused later, by name
+        stds = {name: part.voxels.std(0) for name, part in parts.items()}
+    stds = {name: std[np.isfinite(std)] for name, std in stds.items()}
+    spread = {name: float(np.median(std)) if len(std) else 0.0 for name, std in stds.items()}
     base = spread['train']
     for name, value in spread.items():
-        if base > 0 and not base / _OFF <= value <= base * _OFF:
+        if base > 0 and value > 0 and not base / _OFF <= value <= base * _OFF:
             raise errors.DataInvalid(
                 f'voxels of {name} spread by {value:.4g}, those of train by {base:.4g}',
                 where,
                 'they are not in one unit: a factor was lost or applied twice',
             )
-    if not _USUAL[0] <= base <= _USUAL[1]:
+    if base > 0 and not _USUAL[0] <= base <= _USUAL[1]:
         return [
             f'voxels spread by {base:.4g} (median over training rows), far from percent signal '
             'change and z-scores: is a scale factor missing?'
