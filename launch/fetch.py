@@ -1,74 +1,26 @@
 r"""Says how to get a data set, and fetches it where that is allowed.
 
     python launch/fetch.py                    lists the data sets
-    python launch/fetch.py NAME [--out DIR]   what to accept, where to ask, what to download
+    python launch/fetch.py NAME               what to accept, where to ask, what to download
+    python launch/fetch.py NAME --accept [--out DIR] [--only PATTERN]
+                                              the same, then fetches what is open, into DIR/NAME
     python launch/fetch.py digits69 --check FILE
-                                                       compares a file with the published sha256
+                                              compares a file with the published sha256
 
-Exit codes: 0 done or said; 2 the user's cause (no network, a file that differs), in one line.
+A download that was cut short goes on where it stopped; what has another checksum never gets its
+final name. Exit codes: 0 done or said; 2 the user's cause (no network, a file that differs), in
+one line.
 """
 
-import dataclasses
 import hashlib
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from launch import ending
+from launch import ending, figshare
+from launch.sources import SOURCES, Source
 from recon.core import errors
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """How to get one data set.
-
-    Attributes:
-      what: one line.  accept: licence or terms, as far as known.  ask: where they are granted.
-      get: what to download, and from where.  use: what to set afterwards.
-      reader: whether recon reads it yet.
-    """
-
-    what: str
-    accept: str
-    ask: str
-    get: str
-    use: str
-    reader: bool = True
-
-
-SOURCES = {
-    'simulated': Source(
-        'A brain whose answer is known: made on the spot, nothing to fetch.',
-        'nothing',
-        'nobody',
-        'nothing; `python launch/simulate.py` writes it, or any other layout, to a folder',
-        'dataset.name=simulated',
-    ),
-    'digits69': Source(
-        'fMRI of one person looking at 100 handwritten sixes and nines (van Gerven et al. 2010).',
-        "no licence is stated with the file; the data are their owners': do not pass it on",
-        "the owners' collection at the Donders Repository: https://doi.org/10.34973/tvp5-r364",
-        'digit69_28x28.mat (2.4 MB), published with the Deep Generative Multiview Model: '
-        'https://github.com/ChangdeDu/DGMM',
-        'dataset.path=FILE, after `python launch/fetch.py digits69 --check FILE`',
-    ),
-    'miyawaki2008': Source(
-        'fMRI of one person looking at 10 x 10 patterns (Miyawaki et al. 2008).',
-        'the licence is given as unknown by those who host it: do not pass it on',
-        'nobody: the archive is public at NITRC',
-        'miyawaki2008.tgz (153 MB), through nilearn: this command does it, into DIR/miyawaki2008',
-        'dataset.path=DIR',
-    ),
-    'nsd': Source(
-        'Natural Scenes Dataset: 8 people, up to 10,000 photographs each, 7 T (Allen et al. 2022).',
-        'the NSD Terms and Conditions',
-        'the NSD Data Access Agreement form: https://naturalscenesdataset.org',
-        'the AWS bucket s3://natural-scenes-dataset (us-east-2), after the form; not from here',
-        'no reader yet; `python launch/simulate.py --layout=nsd` comes with it',
-        reader=False,
-    ),
-}
 
 
 def main(argv: list[str]) -> int:
@@ -76,12 +28,15 @@ def main(argv: list[str]) -> int:
     parser = ending.Parser(__doc__)
     parser.add_argument('name', nargs='?', help='data set; without it, all are listed')
     parser.add_argument('--out', default='data', help='folder to fetch into (default: data)')
+    parser.add_argument('--accept', action='store_true', help='you accept the terms: fetch')
+    parser.add_argument('--only', default='', help="files like this alone, for example 'sub-01*'")
     parser.add_argument('--check', metavar='FILE', help='compare FILE with the published sha256')
+    parser.add_argument('--api', default=figshare.API, help='address of the figshare API')
     with ending.exit_codes() as ended:
         arguments = parser.parse_args(argv)
         if arguments.name is None:
             for name, source in SOURCES.items():
-                print(f'{name:14}{source.what}{"" if source.reader else " (no reader yet)"}')
+                print(f'{name:22}{source.what}')
             print('\nMore of one: python launch/fetch.py NAME')
         elif arguments.name not in SOURCES:
             raise errors.ConfigError(
@@ -90,10 +45,45 @@ def main(argv: list[str]) -> int:
         elif arguments.check:
             check(arguments.name, pathlib.Path(arguments.check))
         else:
-            tell(SOURCES[arguments.name])
-            if arguments.name == 'miyawaki2008':
-                fetch_miyawaki(pathlib.Path(arguments.out))
+            get(arguments)
     return ended.code
+
+
+def get(arguments) -> None:
+    """Prints what to know of a data set; with --accept fetches what is open.
+
+    Raises:
+      ConfigError: --accept for what is not fetched from here.
+      DataMissing, DataInvalid: of the download.
+    """
+    name, source = arguments.name, SOURCES[arguments.name]
+    tell(source)
+    if not arguments.accept:
+        if source.figshare:
+            _show_licence(source, arguments.api)
+        if source.open:
+            print(f'Nothing was fetched. If you accept: python launch/fetch.py {name} --accept')
+        return
+    if not source.open:
+        raise errors.ConfigError(f'{name} is not fetched from here', '--accept', source.ask)
+    if source.nilearn:
+        fetch_miyawaki(pathlib.Path(arguments.out))
+    else:
+        fetch_figshare(
+            source, arguments.only or source.only, pathlib.Path(arguments.out) / name, arguments.api
+        )
+
+
+def _show_licence(source: Source, api: str) -> None:
+    """The licence as figshare has it now, or that it cannot be reached."""
+    try:
+        told = figshare.article(source.figshare, api)
+    except errors.DataMissing as error:
+        print(f'  licence: figshare was not reached from here: {error.what}')
+        return
+    print(f'  licence: {told["licence"]}')
+    for file in told['files']:
+        print(f'           {file["name"]} ({file["size"] / 1e6:,.1f} MB)')
 
 
 def tell(source: Source) -> None:
@@ -143,6 +133,21 @@ def fetch_miyawaki(folder: pathlib.Path) -> None:
         f'{folder}: {len(brain.train)} training and {len(brain.test)} test volumes of '
         f'{brain.train.voxels.shape[1]} voxels'
     )
+
+
+def fetch_figshare(source: Source, only: str, folder: pathlib.Path, api: str) -> None:
+    """Prints the article's licence, then downloads its files that are like `only`.
+
+    Raises:
+      DataMissing: no network.  DataInvalid: a file that is not what was stated.
+    """
+    told = figshare.article(source.figshare, api)
+    files = figshare.choose(told['files'], only)
+    size = sum(file['size'] for file in files)
+    print(f'{told["title"]} (figshare article {source.figshare}), licence: {told["licence"]}')
+    print(f'{len(files)} of {len(told["files"])} files, {size / 1e6:,.1f} MB, into {folder}')
+    for file in files:
+        print(f'  {file["name"]}: {figshare.fetch(file, folder)}, md5 {file["md5"]}', flush=True)
 
 
 if __name__ == '__main__':

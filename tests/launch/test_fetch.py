@@ -1,21 +1,38 @@
 import pytest
 
-from launch import fetch
-from recon.core import errors
+from launch import fetch, sources
+from recon.core import errors, lookup
 from recon.data.datasets import miyawaki2008
 
 
 def test_without_a_name_every_data_set_is_listed(capsys):
     assert fetch.main([]) == 0
     text = capsys.readouterr().out
-    assert all(name in text for name in ('simulated', 'digits69', 'miyawaki2008', 'nsd'))
+    assert all(f'{name} ' in text for name in sources.SOURCES)
+    readers = {n for n in lookup.names('recon.data.datasets') if n != 'coco'}
+    assert readers <= set(sources.SOURCES), 'every reader says how to get its files'
 
 
-@pytest.mark.parametrize('name', ['simulated', 'digits69', 'nsd'])
+@pytest.mark.parametrize('name', [n for n, s in sources.SOURCES.items() if not s.figshare])
 def test_each_says_what_to_accept_where_to_ask_and_what_to_get(name, capsys):
     assert fetch.main([name]) == 0
     text = capsys.readouterr().out
     assert all(f'{word}:' in text for word in ('accept', 'ask', 'get', 'then'))
+    assert ('--accept' in text) == sources.SOURCES[name].open
+
+
+def test_what_is_not_fetched_from_here_says_where_to_ask(capsys):
+    assert fetch.main(['nsd', '--accept']) == 2
+    error = capsys.readouterr().err.strip()
+    assert '\n' not in error and 'nsd is not fetched from here' in error
+    assert 'Data Access Agreement' in error
+
+
+def test_nothing_is_downloaded_before_the_terms_are_accepted(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(miyawaki2008, 'download', lambda folder: 1 / 0)
+    assert fetch.main(['miyawaki2008', '--out', str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert 'Nothing was fetched' in said and 'do not pass it on' in said
 
 
 def test_an_unknown_name_ends_in_two_with_one_line(capsys):
@@ -47,6 +64,6 @@ def test_no_network_ends_in_two_with_one_line(tmp_path, monkeypatch, capsys):
         raise errors.DataMissing('the download failed (no route)', folder, 'check the network')
 
     monkeypatch.setattr(miyawaki2008, 'download', download)
-    assert fetch.main(['miyawaki2008', '--out', str(tmp_path / 'x')]) == 2
+    assert fetch.main(['miyawaki2008', '--accept', '--out', str(tmp_path / 'x')]) == 2
     error = capsys.readouterr().err.strip()
     assert '\n' not in error and 'download failed' in error
