@@ -141,11 +141,14 @@ def read(root, subject: int, space: str) -> Areas:
     else:
         above = root / 'nsddata' / 'ppdata' / f'subj{subject:02d}' / space
         folder = above / 'roi'
-        whole, affine = nifti.read(above / f'{WHOLE}.nii.gz', 3)
-        grids, whole = (whole.shape,), whole.ravel() > 0
-        numbers = _volumes(folder, grids[0], affine)
+        grid, affine, whole = _brain(above, notes)
+        numbers, grids = _volumes(folder, grid, affine), (grid,)
     tables = (label, shared) if folder != shared else (shared, label)
-    names = {file: _names(file, numbers[file], tables, notes) for file in numbers}
+    names, built_in = {}, []
+    for file in numbers:
+        names[file] = _names(file, numbers[file], tables, notes, built_in)
+    if built_in:
+        notes.append(f'no tables <name>.mgz.ctab of {", ".join(built_in)}: names built in')
     return Areas(grids, affine, whole, numbers, names, folder, notes)
 
 
@@ -161,10 +164,22 @@ def empty(areas: Areas) -> list[str]:
     return out
 
 
+def _brain(folder, notes: list) -> tuple[tuple, np.ndarray, np.ndarray]:
+    """Grid, affine and brain mask [p] of a space of volumes."""
+    path = folder / f'{WHOLE}.nii.gz'
+    if path.exists():
+        whole, affine = nifti.read_mask(path)
+        return whole.shape, affine, whole.ravel()
+    others = sorted((folder / 'roi').glob('*.nii.gz'))
+    if not others:
+        raise errors.DataMissing(f'no {path.name}, no ROI file (<name>.nii.gz)', folder, _REMEDY)
+    notes.append(f'{path.name} is not there: the grid is that of {others[0].name}')
+    volume, affine = nifti.read(others[0], 3)
+    return volume.shape, affine, np.zeros(volume.size, bool)
+
+
 def _volumes(folder, grid, affine) -> dict:
     """{file: [p] int16}, hemispheres together."""
-    if not folder.is_dir():
-        raise errors.DataMissing('no folder of ROI files', folder, _REMEDY)
     found = {}
     for path in sorted(folder.glob('*.nii.gz')):
         name = path.name.removesuffix('.nii.gz')
@@ -237,8 +252,8 @@ def _integers(values: np.ndarray, path) -> np.ndarray:
     return whole.astype(np.int16)
 
 
-def _names(file: str, numbers: np.ndarray, folders, notes: list) -> dict[int, str]:
-    """{number: name} by the copy's own table, else by the built-in one, which is noted."""
+def _names(file: str, numbers: np.ndarray, folders, notes, built_in) -> dict[int, str]:
+    """{number: name} by the copy's own table, else by the one built in, which is noted."""
     named = None
     for folder in folders:
         path = folder / f'{file}.mgz.ctab'
@@ -247,9 +262,10 @@ def _names(file: str, numbers: np.ndarray, folders, notes: list) -> dict[int, st
     if named is None:
         known = nsd_labels.NAMES.get(file, ())
         named = {i: name for i, name in enumerate(known, start=1)}
-        how = 'its labels have the names built in' if known else 'its labels are called by number'
-        if file not in nsd_labels.VOLUMES_ALONE:
-            notes.append(f'{file}.mgz.ctab is not there: {how}')
+        if not known:
+            notes.append(f'{file}.mgz.ctab is not there: its labels are called by number')
+        elif file not in nsd_labels.VOLUMES_ALONE:
+            built_in.append(file)
     extra = [int(k) for k in np.unique(numbers[numbers > 0]) if k not in named]
     if extra and named:
         notes.append(f'{file} holds {", ".join(map(str, extra))}, which its table does not name')
