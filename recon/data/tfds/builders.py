@@ -42,7 +42,8 @@ def build(
       brain: as a reader and `prepare.run` give it.
       name: of the data set, for example 'nsd'; it is called recon_<name>.
       data_dir: the folder of tensorflow-datasets' data sets.
-      shards: of each split; 0 leaves it to tensorflow-datasets, by size.
+      shards: of each split, at most as many as the smallest has rows; 0 leaves it to
+        tensorflow-datasets, by size.
       config: a name for this subject and preparation; default 'subject<subject>'.
       version: x.y.z.
 
@@ -68,6 +69,7 @@ def build(
         file_format='array_record',
         name=f'recon_{name}',
     )
+    shards = min(shards, *(len(split) for split in brain.splits().values()))
     wanted = tfds.download.DownloadConfig(num_shards=shards or None, try_download_gcs=False)
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
@@ -84,9 +86,12 @@ def sources(folder) -> dict:
     folder = pathlib.Path(folder).expanduser()
     if not (folder / 'dataset_info.json').is_file():
         raise errors.DataMissing('no tensorflow-datasets data set', folder, 'build it first')
+    tfds = _tfds()
+    from google.protobuf import json_format  # comes with tensorflow-datasets
+
     try:
-        return dict(_tfds().builder_from_directory(str(folder)).as_data_source())
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        return dict(tfds.builder_from_directory(str(folder)).as_data_source())
+    except (OSError, ValueError, RuntimeError, KeyError, json_format.Error) as error:
         text = ' '.join(str(error).split())[:160]
         raise errors.DataInvalid(
             f'cannot be read ({type(error).__name__}: {text})', folder, 'build it again'
