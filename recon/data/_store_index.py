@@ -11,6 +11,8 @@ from recon.data.formats import files
 
 VERSION = 1
 ROWS, VOXELS, INDEX = 'rows.npy', 'voxels.npy', 'index.json'
+KEYS = {'version', 'dtype', 'divisor', 'voxels', 'voxels_sha256', 'about', 'blocks'}
+BLOCK_KEYS = {'first', 'rows', 'sha256', 'sources'}
 PIECE = 32 * 2**20  # bytes handled at once when rows are read or verified
 
 
@@ -18,8 +20,9 @@ def read(folder: pathlib.Path) -> dict | None:
     """The index, or None where there is none that this version can use."""
     try:
         index = json.loads((folder / INDEX).read_text())
-        usable = index['version'] == VERSION and isinstance(index['blocks'], dict)
-    except (OSError, ValueError, KeyError, TypeError):
+        usable = index['version'] == VERSION and set(index) >= KEYS
+        usable = usable and all(set(b) == BLOCK_KEYS for b in index['blocks'].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return index if usable else None
 
