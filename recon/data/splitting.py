@@ -107,13 +107,13 @@ def describe(cfg, own: str) -> str:
     cfg = _checked(cfg)
     said = {
         'own': own,
-        'fraction': f'{cfg["test"]:.0%} of the images test, drawn with seed {cfg["seed"]}',
+        'fraction': f'{100 * cfg["test"]:g}% of the images test, drawn with seed {cfg["seed"]}',
         'session': f'sessions {", ".join(map(str, cfg["sessions"]))} test; their images do not '
         'train',
         'file': f'by image, as {pathlib.Path(cfg["file"]).name} says',
     }[cfg['by']]
     if cfg['validation'] > 0:
-        said += f'; {cfg["validation"]:.0%} of the training images validate'
+        said += f'; {100 * cfg["validation"]:g}% of the training images validate'
     return said
 
 
@@ -144,12 +144,14 @@ def _drawn(image_id, fraction: float, seed) -> np.ndarray:
 def _by_session(cfg: dict, image_id, session) -> np.ndarray:
     wanted = np.asarray(cfg['sessions'], int)
     known = np.unique(session) if session is not None else np.array([], int)
-    absent = [int(s) for s in wanted if s not in known]
-    if not len(wanted) or absent:
+    known = known[known >= 0]
+    if not len(wanted) or not np.isin(wanted, known).all():
         raise errors.ConfigError(
             f'dataset.split.sessions is {tuple(wanted.tolist())}',
             'dataset.split',
-            f'name test sessions among {known[known >= 0].tolist()}',
+            f'name test sessions among {known.tolist()}'
+            if len(known)
+            else 'the data do not say of which session a row is: choose another split',
         )
     test = np.isin(session, wanted)
     shared = np.isin(image_id, image_id[test])
@@ -188,14 +190,20 @@ def _by_file(cfg: dict, image_id) -> np.ndarray:
 
 
 def _lines(path: pathlib.Path) -> list[str]:
-    return files.text(path).split()
+    return [line.strip() for line in files.text(path).splitlines() if line.strip()]
 
 
 def _of_kind(ids, image_id, path) -> np.ndarray:
     """The file's ids as the kind that the data have, numbers or names."""
+    if not isinstance(ids, list):
+        raise errors.DataInvalid(f'ids are {str(ids)[:40]}', path, 'wanted a list of ids')
     try:
-        return np.asarray(ids).astype(image_id.dtype if image_id.dtype.kind in 'iu' else str)
-    except ValueError:
+        if image_id.dtype.kind not in 'iu':
+            return np.array([str(i) for i in ids], str)
+        if any(int(i) != i for i in ids if isinstance(i, float)):
+            raise ValueError('a fraction')
+        return np.array([int(i) for i in ids], image_id.dtype)
+    except (ValueError, TypeError, OverflowError):
         raise errors.DataInvalid(
             'some ids are not numbers', path, f'ids of the data are like {image_id[0]}'
         ) from None

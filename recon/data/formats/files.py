@@ -151,16 +151,18 @@ def mat(path, names=None) -> dict[str, np.ndarray]:
     path = exists(path)
     if h5py.is_hdf5(path):
         with hdf5(path) as file:
-            wanted = [k for k in names or file if isinstance(file.get(k), h5py.Dataset)]
-            held = {k: read(file[k]).T for k in wanted if file[k].dtype.kind in 'fiub'}
+            there = sorted(name for name in file if not name.startswith('#'))
+            wanted = [k for k in names or there if isinstance(file.get(k), h5py.Dataset)]
+            held = {k: _matlab(file[k]) for k in wanted if file[k].dtype.kind in 'fiub'}
     else:
         with said(path, 'not a MATLAB file that can be read, or cut short'):
+            there = sorted(name for name, _, _ in scipy.io.whosmat(path))
             held = scipy.io.loadmat(path, variable_names=None if names is None else list(names))
         held = {k: v for k, v in held.items() if not k.startswith('__')}
     missing = [name for name in names or () if name not in held]
     if missing:
         raise errors.DataInvalid(
-            f'no variable {", ".join(missing)}', path, f'it holds {", ".join(sorted(held))}'
+            f'no variable {", ".join(missing)}', path, f'it holds {", ".join(there) or "nothing"}'
         )
     return held
 
@@ -183,9 +185,15 @@ def table(path, delimiter: str = ',') -> dict[str, np.ndarray]:
     """
     path = exists(path)
     with said(path, 'not a table', (csv.Error, ValueError)):
-        rows = [r for r in csv.reader(io.StringIO(text(path)), delimiter=delimiter) if r]
+        lines = csv.reader(io.StringIO(text(path)), delimiter=delimiter, strict=True)
+        rows = [row for row in lines if row]
     if len(rows) < 2:
         raise errors.DataInvalid('no rows under a header', path, 'fetch or write it again')
+    twice = next((name for i, name in enumerate(rows[0]) if name in rows[0][:i]), None)
+    if twice is not None:
+        raise errors.DataInvalid(
+            f'two columns are called {twice!r}', path, 'rename one: columns go by their names'
+        )
     uneven = next((i for i, row in enumerate(rows) if len(row) != len(rows[0])), None)
     if uneven is not None:
         raise errors.DataInvalid(
@@ -209,6 +217,10 @@ def picture(path) -> np.ndarray:
     broken = (*_BROKEN, SyntaxError, Image.DecompressionBombError)
     what = 'not a picture that can be read, or cut short'
     with said(path, what, broken), Image.open(path) as opened:
+        if opened.mode[0] in 'IF':  # Pillow would cut what is above 255
+            raise errors.DataInvalid(
+                f'its pixels are of more than 8 bits ({opened.mode})', path, 'save it with 8 bits'
+            )
         return np.asarray(opened.convert('RGB'))
 
 
@@ -217,9 +229,18 @@ def natural(names) -> list:
 
     def key(name):
         parts = re.split(r'(\d+)', pathlib.PurePath(name).name)
-        return [(0, int(p), '') if p.isdigit() else (1, 0, p) for p in parts]
+        return [(0, int(p), '') if i % 2 else (1, 0, p) for i, p in enumerate(parts)]
 
     return sorted(names, key=key)
+
+
+def _matlab(dataset: h5py.Dataset) -> np.ndarray:
+    """A variable of a version 7.3 file, axes in MATLAB's order."""
+    values = read(dataset)
+    if dataset.attrs.get('MATLAB_empty', 0):  # then the file holds the shape
+        shape = [int(side) for side in values.reshape(-1)[:32]]
+        return np.zeros(shape if 0 in shape else 0, dataset.dtype)
+    return values.T
 
 
 def _check(found, where, axes, kinds) -> None:
