@@ -232,13 +232,13 @@ def _chunk_offsets(data, path) -> np.ndarray | None:
 
 
 def _axes(shape, grid) -> str:
-    """What seems to have happened to the axes, for the message."""
+    """What seems to have happened to axes that should be (trials, *reversed grid)."""
     if len(shape) != len(grid) + 1:
         return ''
     if shape[1:] == grid:
-        return ': its axes of space are not reversed'
+        return ': its axes of space are in the other order'
     if shape[:-1] in (grid, grid[::-1]):
-        return ': its trials are the last axis, not the first'
+        return ': its trials are at the other end'
     return f', the masks {grid}'
 
 
@@ -247,19 +247,18 @@ def _nifti(path, grid) -> Recording:
         image = nibabel.load(path, mmap=False)
         shape, header = image.shape, image.header
         dtype, offset = header.get_data_dtype(), int(image.dataobj.offset)
-        raw = header['scl_slope'].item(), header['scl_inter'].item()
+        slope, inter = float(image.dataobj.slope), float(image.dataobj.inter)  # 1, 0 where unset
     if len(shape) != len(grid) + 1 or shape[:-1] != tuple(grid):
         raise errors.DataInvalid(
-            f'its shape is {shape}{_axes(shape, tuple(grid))}',
+            f'its shape is {shape}{_axes(shape[::-1], tuple(grid))}',
             path,
             f'wanted ({", ".join(map(str, grid))}, trials), the grid of the masks',
         )
-    slope = raw[0] if np.isfinite(raw[0]) and raw[0] not in (0, 1) else 0.0
-    if slope and np.nan_to_num(raw[1]):
+    if inter:
         raise errors.DataInvalid(
-            f'its header adds {raw[1]} to the values', path, 'fetch the original betas'
+            f'its header adds {inter:g} to the values', path, 'fetch the original betas'
         )
-    return _sequential(path, grid, shape[-1], dtype, slope, offset)
+    return _sequential(path, grid, shape[-1], dtype, 0.0 if slope == 1 else slope, offset)
 
 
 def _mgh(path, grid) -> Recording:
