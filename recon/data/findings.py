@@ -26,7 +26,8 @@ def of(found: dict, smoke: bool = False) -> list[dict]:
         *_voxels(found),
     ]
     notes = [*_missing(found), *_empty(found), *_undecodable(found), *_near(found['audit'])]
-    notes += [_note('From the reader', str(text)) for text in found['facts'].get('notes') or ()]
+    told = [_sentence(str(text)) for text in found['facts'].get('notes') or ()]
+    notes += [_note('The reader says', ' '.join(told))] if told else []
     if smoke:
         notes.append(_note('Smoke inspection', SMOKE))
     elif found['facts'].get('simulated') or str(found['facts'].get('source')).startswith('simul'):
@@ -93,8 +94,12 @@ def _empty(found: dict) -> list[dict]:
     empty = [area['name'] for area in found['areas'] if not area['voxels']]
     if not empty:
         return []
-    rest = f' and {len(empty) - _MANY} more' if len(empty) > _MANY else ''
-    text = f'{", ".join(empty[:_MANY])}{rest}: no voxel of this recording is in them'
+    text = ', '.join(empty)
+    if len(empty) > _MANY:  # an atlas of 180 areas, of which a recording holds a few
+        atlas = [name.partition('/')[0] if '/' in name else 'others' for name in empty]
+        counts = ', '.join(f'{name} {atlas.count(name)}' for name in dict.fromkeys(atlas))
+        text = f'{len(empty)} areas ({counts})'
+    text += ': no voxel of this recording is in them'
     return [_note('Empty areas', f'{text} (usual where a subject lacks an area)')]
 
 
@@ -103,7 +108,7 @@ def _undecodable(found: dict) -> list[dict]:
     if not interval or interval[0] > 0 or found['ids']['warning']:
         return []
     text = (
-        f'Small pictures decode with a correlation of {found["ids"]["as_is"]:.3f} '
+        f'Luminance and contrast decode with a correlation of {found["ids"]["as_is"]:.3f} '
         f'[{interval[0]:.3f}, {interval[1]:.3f}], which chance gives too: weak or few data, or '
         'rows that do not belong to their pictures in a way that was not tried.'
     )

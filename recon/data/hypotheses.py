@@ -5,8 +5,6 @@ import numpy as np
 from recon.core import errors, types
 from recon.data import readout
 
-SIDE = 8  # pixels on a side of the pictures that are decoded
-
 
 def check(train: types.Split, images: types.Images, rois=None, seed: int = 0) -> dict:
     """Does another assignment of pictures to rows decode better than the one given?
@@ -14,11 +12,12 @@ def check(train: types.Split, images: types.Images, rois=None, seed: int = 0) ->
     Tried: the picture of the next and of the previous id (by number, and by place among the ids
     where that differs); pictures sorted as text ('10' before '2') while rows are sorted by number,
     and the other way round, with numbers from 0 and from 1. Rows of an image are averaged, voxels
-    z-scored within runs; ridge to grey 8 x 8 pictures, cross-validated over five sets of images.
-    The score of an image is the correlation over pixels of decoded and assigned picture, both less
-    the mean picture. A hypothesis wins if its own interval is above 0 and that of its paired
-    difference to the rows as they are, too (`readout.judge`). At most 1,200 images and 600 voxels
-    (of V1 to V3 first) are drawn with `seed`.
+    z-scored within runs; ridge to luminance and contrast in 4 x 4 cells of the picture (each
+    z-scored over images), cross-validated over five sets of images. The score of an image is the
+    correlation over these 32 of what was decoded and what the assigned picture has. A hypothesis
+    wins if its own interval is above 0 and that of its paired difference to the rows as they are,
+    too (`readout.judge`). At most 1,200 images and 600 voxels (of V1 to V3 first) are drawn with
+    `seed`.
 
     Args:
       train: [n v].
@@ -102,7 +101,8 @@ def _voxels(count: int, rois: dict, rng) -> np.ndarray:
 
 
 def _small(images: types.Images, ids) -> np.ndarray:
-    return readout.gray(images, ids, SIDE).reshape(len(ids), -1)
+    """[m 32]: luminance and contrast in 4 x 4 cells, z-scored over the images."""
+    return readout.z_score(readout.cells(images, ids).reshape(len(ids), -1))
 
 
 def _scores(x, pictures: tuple, fold) -> list[np.ndarray]:

@@ -10,7 +10,6 @@ from recon.core import types
 from recon.data import readout
 
 _LEAST = 5  # voxels of a part of the visual field, below which nothing is asked
-_CELLS = 4  # cells on a side in which luminance and contrast are decoded for the orientation
 _MIRRORED = 'mirrored left to right'
 # Where a point (right, up) of the true picture lies in the one that is stored.
 TURNS = {
@@ -49,7 +48,7 @@ def check(brain: types.BrainData, seed: int = 0) -> dict:
     rng = np.random.default_rng(seed)
     shown = readout.images_of(brain.train, rng)
     fold = rng.permutation(len(shown)) % readout.FOLDS
-    cells = _cells(brain.images, shown)  # [m cells 2]
+    cells = readout.cells(brain.images, shown)  # [m cells 2]
     share = {}
     for spot, mask in parts.items():
         voxels = np.flatnonzero(mask)
@@ -103,17 +102,9 @@ def visual_parts(brain: types.BrainData) -> tuple[dict, str | None]:
     return parts, None
 
 
-def _cells(images: types.Images, ids) -> np.ndarray:
-    """[m cells 2]: luminance and contrast in 4 x 4 cells, rows of cells first."""
-    gray = readout.gray(images, ids, 8 * _CELLS)
-    blocks = gray.reshape(len(ids), _CELLS, 8, _CELLS, 8).swapaxes(2, 3)
-    blocks = blocks.reshape(len(ids), _CELLS**2, -1)
-    return np.stack([blocks.mean(-1), blocks.std(-1)], -1)
-
-
 def _inside(spot) -> np.ndarray:
     """Bool [cells]: the cells on the side (right, up) of the picture; 0 asks for both."""
-    up, right = np.indices((_CELLS, _CELLS)).reshape(2, -1) < _CELLS // 2
+    up, right = np.indices((readout.CELLS, readout.CELLS)).reshape(2, -1) < readout.CELLS // 2
     x, y = spot
     right = ~right
     return ((x == 0) | (right == (x > 0))) & ((y == 0) | (up == (y > 0)))

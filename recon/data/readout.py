@@ -8,6 +8,7 @@ from recon.core import image, types
 
 IMAGES, VOXELS, FOLDS, DRAWS = 1200, 600, 5, 4000
 LEVEL = 0.05  # two-sided, shared by all hypotheses of a question (Bonferroni)
+CELLS = 4  # cells on a side of a picture, in which luminance and contrast are decoded
 FEWEST = 24  # images below which an interval says nothing
 EARLY = re.compile(r'(?:prf[-/])?(V[123]|VP)([vd]?)', re.IGNORECASE)
 
@@ -40,7 +41,15 @@ def z_score(x: np.ndarray) -> np.ndarray:
     return part / np.where(spread > 1e-6 * np.abs(x).max(0, initial=0), spread, np.inf)
 
 
-def gray(images: types.Images, ids, side: int) -> np.ndarray:
+def cells(images: types.Images, ids) -> np.ndarray:
+    """[m cells 2]: luminance and contrast in 4 x 4 cells of each picture, rows of cells first."""
+    gray = _gray(images, ids, 8 * CELLS)
+    blocks = gray.reshape(len(ids), CELLS, 8, CELLS, 8).swapaxes(2, 3)
+    blocks = blocks.reshape(len(ids), CELLS**2, -1)
+    return np.stack([blocks.mean(-1), blocks.std(-1)], -1)
+
+
+def _gray(images: types.Images, ids, side: int) -> np.ndarray:
     """[m side side] grey pictures, read in parts."""
     out = np.empty((len(ids), side, side), np.float32)
     for start in range(0, len(ids), 64):
