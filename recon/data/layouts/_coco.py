@@ -100,16 +100,17 @@ def write(root, nsd_ids, seed: int, n: int) -> dict[str, np.ndarray]:
 def _png(parts, ids) -> bytes:
     """Segment ids as colours: R + 256 G + 65536 B."""
     painted = sum(part.mask * np.uint32(i) for part, i in zip(parts, ids, strict=True))
-    colours = np.stack([painted & 255, painted >> 8 & 255, painted >> 16], -1).astype(np.uint8)
+    colours = painted.astype('<u4').view(np.uint8).reshape(*painted.shape, 4)[..., :3]
     buffer = io.BytesIO()
-    Image.fromarray(colours).save(buffer, 'PNG', compress_level=1)
+    Image.fromarray(np.ascontiguousarray(colours)).save(buffer, 'PNG', compress_level=1)
     return buffer.getvalue()
 
 
 def _share(mask: np.ndarray, crop) -> float:
     """Share of the crop that `mask` covers; at doubled size no pixel is cut in halves."""
-    left, top, right, bottom = (int(v) for v in np.round(2 * crop))
-    return mask.repeat(2, 0).repeat(2, 1)[top:bottom, left:right].mean()
+    fine = 2 if np.abs(crop - np.round(crop)).max() > 0.25 else 1
+    left, top, right, bottom = (int(v) for v in np.round(fine * crop))
+    return mask.repeat(fine, 0).repeat(fine, 1)[top:bottom, left:right].mean()
 
 
 def _annotate(lists: dict, one: dict, parts, ids, table) -> None:
