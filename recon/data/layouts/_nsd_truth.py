@@ -7,6 +7,9 @@ import numpy as np
 from recon.data.layouts import _nsd_labels, _nsd_volumes, _study
 from recon.data.simulator import brain as brains
 
+B2_NOISE = 0.7  # what the simpler fit of b2 adds, in units of a trial's noise
+B2_LESS = np.float32(np.hypot(1, B2_NOISE))  # so much smaller is its signal-to-noise
+
 
 @dataclasses.dataclass(frozen=True)
 class Known:
@@ -53,7 +56,8 @@ def known(spaces: dict, general: np.ndarray, brain: brains.Brain) -> dict[str, K
         key = '' if space == 'func1pt8mm' else f'{space}_'
         out[key] = Known(voxels, info, names, floats=space == 'fsaverage')
     if len(spaces) > 1:
-        out['b2_'] = dataclasses.replace(out[''], version='b2')
+        info = out[''].info | {'ncsnr': out[''].info['ncsnr'] / B2_LESS}
+        out['b2_'] = dataclasses.replace(out[''], version='b2', info=info)
     return out
 
 
@@ -80,8 +84,6 @@ def make(study: _study.Study, numbers: dict, of: dict, columns: dict, rows: dict
     parts = {'train': ~is_test, 'test': is_test}
     for key, one in of.items():
         out |= {f'{key}{part}_voxels': columns[key][at] for part, at in parts.items()}
-        if key == 'b2_':
-            continue  # in all but the values as the first
         labels = {name: (numbers | deep)[name] for name in one.files}
         rois = _nsd_labels.rois(labels, one.voxels)
         out |= {f'{key}roi_{name}': mask for name, mask in rois.items()}

@@ -17,7 +17,6 @@ from recon.data.simulator import brain as brains
 
 VERSIONS = {'b3': 'betas_fithrf_GLMdenoise_RR', 'b2': 'betas_fithrf'}
 FSAVERAGE = 2562  # vertices a hemisphere at toy scale: the first of fsaverage's 163,842
-B2_NOISE = 0.7  # what the simpler fit of b2 adds, in units of a trial's noise
 _B2 = 141  # stream of random numbers
 _BLOCK = 32  # pictures at once
 _TOY_BRAIN = 2000  # voxels, of which each space records some
@@ -64,9 +63,9 @@ def write(root, *, subject: int = 1, scale: str = 'toy', seed: int = 0) -> pathl
 
     Full: true array sizes and numbers of images and trials, but betas of sessions 1 and 2 alone,
     b3, func1pt8mm, .hdf5. Left out are other spaces, versions and formats, surface labels (their
-    .ctab tables are there), the pictures of shared1000 and, in imgBrick and annotations, all that
-    the two sessions do not show. 9 of 10 scenes are not held out, too few for eight subjects of
-    9,000 each, so the last subject has some of the first one's.
+    .ctab tables are there) and what the two sessions do not show: imgBrick has those images and the
+    shared ones, annotations those alone. 9 of 10 scenes are not held out, too few for eight
+    subjects of 9,000 each, so the last subject has some of the first one's.
 
     The truth, `<root>_truth/truth.npz`, is what a reader gives of func1pt8mm, b3, nsdgeneral, its
     own split and single trials of all sessions on disk: see `_nsd_truth.make`. Also `sessions`
@@ -120,7 +119,7 @@ def _write_experiment(root, design, spec: Scale, subject: int, recorded: int, to
     results.write_bytes(answers, _nsd_design.responses(design, subject, recorded))
     shown = design.rows(subject, np.arange(1, (recorded if toy else 2) + 1))['image_id']
     shared = design.shared - 1
-    ids = np.union1d(shown, shared) if toy else np.unique(shown)
+    ids = np.union1d(shown, shared)
     brick = root / 'nsddata_stimuli' / 'stimuli' / 'nsd' / 'nsd_stimuli.hdf5'
     brick.parent.mkdir(parents=True, exist_ok=True)
     pngs = root / 'nsddata' / 'stimuli' / 'nsd' / 'shared1000'
@@ -135,11 +134,11 @@ def _write_experiment(root, design, spec: Scale, subject: int, recorded: int, to
             pictures = _study.pictures(block, spec.size, seed)
             for i, picture in zip(block.tolist(), pictures, strict=True):
                 held[i] = picture
-                if toy and i in shared:
+                if i in shared:
                     number = np.searchsorted(shared, i) + 1
                     name = f'shared{number:04d}_nsd{i + 1:05d}.png'
                     results.write_bytes(pngs / name, _png(picture))
-    return _coco.write(root, ids, seed, spec.images)
+    return _coco.write(root, ids if toy else np.unique(shown), seed, spec.images)
 
 
 def _spaces(brain: brains.Brain, subject: int, toy: bool, seed: int) -> dict:
@@ -181,7 +180,7 @@ def _write_anatomy(root, subject: int, spaces: dict, numbers: dict, on_disk, ncs
             surfaces.write_labels(labels / name / 'label', where, numbers)
         for version, folder in _folders(root, subject, spaces, space).items():
             # The signal stays, the noise grows.
-            true = ncsnr / np.float32(np.hypot(1, B2_NOISE)) if version == 'b2' else ncsnr
+            true = ncsnr / _nsd_truth.B2_LESS if version == 'b2' else ncsnr
             if isinstance(where, volumes.Volume):
                 volumes.write_ncsnr(folder, where, true[where.voxels])
             else:
@@ -203,9 +202,7 @@ def _write_betas(root, subject: int, study, spaces: dict, known: dict, rows: dic
         at = rows['session'] == session
         signals = study.signals[study.rows(rows['image_id'][at])]
         percent = brains.measure(study.brain, signals, rows['session'][at], rows['run'][at])
-        rng = np.random.default_rng((study.brain.seed, subject, _B2, session))
-        noise = rng.standard_normal(percent.shape, dtype=np.float32) if len(spaces) > 1 else 0
-        measured = {'b3': percent, 'b2': percent + np.float32(B2_NOISE) * study.brain.scale * noise}
+        measured = _versions(study.brain, percent, session, len(spaces) > 1)
         for space, where in spaces.items():
             for version, folder in _folders(root, subject, spaces, space).items():
                 values = measured[version]
@@ -223,6 +220,15 @@ def _write_betas(root, subject: int, study, spaces: dict, known: dict, rows: dic
             values = measured[one.version][:, one.voxels]
             columns[key].append(values if one.floats else volumes.to_int16(values) / volumes.SCALE)
     return {key: np.concatenate(parts) for key, parts in columns.items()}
+
+
+def _versions(brain: brains.Brain, percent: np.ndarray, session: int, both: bool) -> dict:
+    """{version: [n v]} of one session: b2 is b3 with more noise."""
+    if not both:
+        return {'b3': percent}
+    rng = np.random.default_rng((brain.seed, brain.subject, _B2, session))
+    noise = rng.standard_normal(percent.shape, dtype=np.float32)
+    return {'b3': percent, 'b2': percent + np.float32(_nsd_truth.B2_NOISE) * brain.scale * noise}
 
 
 def _png(picture: np.ndarray) -> bytes:
