@@ -77,8 +77,8 @@ def load(cfg) -> types.BrainData:
     train = algonauts_fmri.pair(folder, 'training')
     algonauts_fmri.check_rows(train, seen.count, folder)
     columns = tuple(array.shape[1] for array in train)
-    tests = algonauts_tree.tests(root, layout, columns)
     surface = algonauts_surface.read(root / 'roi_masks', layout, columns)
+    tests = algonauts_tree.tests(root, layout, columns)
     tables = {name: _table(cfg, root, name) for name in surface.labels}
     rois = algonauts_rois.rois(surface.labels, tables, root / 'roi_masks')
     keep = _keep(cfg['rois'], rois, len(surface.hemisphere))

@@ -8,6 +8,7 @@ from recon.core import errors
 from recon.data.formats import files
 
 SIDES = ('lh', 'rh')
+_TURNED = 'the axes are [vertices, images]: transpose the arrays'
 _ROWS = 256  # read at once
 # Averages of z-scores over one to three repeats spread by .5 to 1.
 _SPREADS = (0.05, 10.0)
@@ -27,7 +28,9 @@ def pair(folder, part: str) -> tuple[np.ndarray, np.ndarray]:
         raise errors.DataInvalid(
             f'{len(left)} rows of the left hemisphere, {len(right)} of the right',
             folder,
-            'both must have one row for each image: extract them again',
+            _TURNED
+            if left.shape[1] == right.shape[1]
+            else 'both must have one row for each image: extract them again',
         )
     return left, right
 
@@ -41,7 +44,7 @@ def check_rows(arrays, images: int, folder) -> None:
     raise errors.DataInvalid(
         f'{len(left)} rows of responses, {images} pictures',
         folder,
-        'the axes are [vertices, images]: transpose the arrays'
+        _TURNED
         if turned
         else 'one row for each picture, in the order of their numbers: copy what is missing',
     )

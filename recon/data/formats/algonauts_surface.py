@@ -65,7 +65,7 @@ def read(folder, layout: str, columns: tuple[int, int]) -> Surface:
         short = [_short(path, side, columns) for side, path in enumerate(paths)]
         for side in (0, 1):
             if vertices is not None:
-                _compare(folder, name, side, short, vertices)
+                _compare(folder, paths, name, side, short, vertices)
         labels[name] = np.concatenate(short)
     if not labels:
         raise errors.DataMissing(
@@ -128,7 +128,7 @@ def _check_length(path, length: int, side: int, columns, what: str) -> None:
     )
 
 
-def _compare(folder, name: str, side: int, short, vertices) -> None:
+def _compare(folder, paths, name: str, side: int, short, vertices) -> None:
     """The long mask at the challenge vertices against the short one."""
     path = folder / f'{algonauts_fmri.SIDES[side]}.{name}_fsaverage_space.npy'
     if not path.exists():
@@ -140,7 +140,7 @@ def _compare(folder, name: str, side: int, short, vertices) -> None:
     # Long masks of both sides have all vertices, so that the other side's places can be tried.
     mirrored = np.array_equal(long[vertices[1 - side]], short[1 - side])
     raise errors.DataInvalid(
-        f'it differs from the challenge-space mask at {differs} of {len(short[side])} vertices',
+        f'it differs from {paths[side].name} at {differs} of {len(short[side])} vertices',
         path,
         'it fits the other hemisphere: lh and rh files are swapped'
         if mirrored

@@ -76,4 +76,4 @@ def plan_of(scale: str, subject: int) -> _surface.Plan:
         scanned = _PLANNED * sessions // 40
         return _surface.Plan(train // _FEWER, test, (left, right), _PLANNED, scanned, 425)
     k = (subject - 1) % len(SUBJECTS)
-    return _surface.Plan(150, 20, (290 - 11 * k, 315 - 7 * k), 8, sessions // 5, 64)
+    return _surface.Plan(400, 40, (690 - 11 * k, 715 - 7 * k), 8, sessions // 5, 64)

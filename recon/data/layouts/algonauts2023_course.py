@@ -9,11 +9,11 @@ from recon.data import mark, splitting
 from recon.data.formats import coco_table
 from recon.data.layouts import _coco, _coco_frame, _surface, algonauts2023
 from recon.data.layouts import _surface_files as _files
-from recon.data.simulator import scenes
+from recon.data.simulator import backgrounds, scenes
 
 _SHARE = 0.7  # of the training pictures that the copy holds at toy scale
 _FULL = 2_000  # at full scale; the real copy holds 5,000
-_KEPT = 127  # stream of random numbers
+_KEPT, _BESIDE = 127, 128  # streams of random numbers
 
 
 def write(root, *, subject: int = 1, scale: str = 'toy', seed: int = 0) -> pathlib.Path:
@@ -21,8 +21,8 @@ def write(root, *, subject: int = 1, scale: str = 'toy', seed: int = 0) -> pathl
 
     The same subject as `layouts.algonauts2023` writes with this seed, but some of its training
     pictures only, numbered from 0 without padding: NSD's ids are lost. image_infos tells the COCO
-    id, part and the 133 panoptic categories of each whole photograph (`_coco_frame`), what the crop
-    cut away included. Test responses are there, their pictures are not.
+    id, part and the 133 panoptic categories of each whole photograph, see `labels_of`. Test
+    responses are there, their pictures are not.
 
     'full' has the true numbers of vertices and up to 2,000 pictures of 425 pixels instead of 5,000:
     see `layouts.algonauts2023`.
@@ -56,8 +56,9 @@ def write(root, *, subject: int = 1, scale: str = 'toy', seed: int = 0) -> pathl
     tests = folder / 'test_split' / 'test_fmri'
     _files.write_fmri(tests, 'test', recording.voxels['test'], left)
     held = _files.write_masks(folder / 'roi_masks', recording.brain, 'space')
-    known, labels = _coco.originals(int(ids.max()) + 1, seed), labels_of(ids, seed)
-    infos = _csv(known['cocoId'][ids], known['cocoSplit'][ids], labels)
+    known = {key: rows[ids] for key, rows in _coco.originals(int(ids.max()) + 1, seed).items()}
+    labels = labels_of(ids, seed)
+    infos = _csv(known['cocoId'], known['cocoSplit'], labels)
     results.write_bytes(folder / 'image_infos' / f'{folder.name}_infos_train.csv', infos)
     truth = _files.truth(recording.brain, held)
     numbers = np.arange(count)
@@ -72,17 +73,25 @@ def write(root, *, subject: int = 1, scale: str = 'toy', seed: int = 0) -> pathl
 
 
 def labels_of(ids, seed: int) -> np.ndarray:
-    """[m 133] uint8: which categories the whole photographs of scenes `ids` show."""
-    ids, table = np.asarray(ids), coco_table.table()
-    things = {name for name, thing in zip(table.names, table.things, strict=True) if thing}
-    known, drawn = _coco.originals(int(ids.max()) + 1, seed), scenes.draw(ids, 16, seed)
-    found = np.zeros((len(ids), len(table.names)), np.uint8)
+    """[m 133] uint8: which COCO categories the photographs of scenes `ids` show.
+
+    Objects of which a quarter is seen, sky and ground; in a third of the photographs also one thing
+    beyond the crop, since the real labels describe whole photographs too. Which thing that is has
+    nothing to do with `_coco.write`, whose outlines would take a hundred times longer to draw.
+    """
+    ids, place = np.asarray(ids), {n: k for k, n in enumerate(coco_table.table().names)}
+    drawn = scenes.draw(ids, 16, seed)
+    skies = [_coco_frame.SKIES[kind] for kind in backgrounds.SKIES]
+    grounds = [_coco_frame.GROUNDS[kind] for kind in backgrounds.GROUNDS]
+    seen = (drawn.category >= 0) & (drawn.visible >= scenes.VISIBLE)
+    found = np.zeros((len(ids), len(place)), np.uint8)
     for row, i in enumerate(ids.tolist()):
-        frame = int(known['width'][i]), int(known['height'][i])
-        top, bottom, left, right = known['cropBox'][i]
-        crop = np.array([left, top, 1 - right, 1 - bottom]) * (*frame, *frame)
-        for part in _coco_frame.photograph(i, drawn.place[row], seed, frame, crop, things):
-            found[row, table.names.index(part.name)] = 1
+        names = [_coco_frame.OBJECTS[scenes.CATEGORIES[k]] for k in drawn.category[row, seen[row]]]
+        names += [skies[drawn.place[row, 0]], grounds[drawn.place[row, 1]]]
+        rng = np.random.default_rng((_BESIDE, seed, i))
+        if rng.random() < 1 / 3:
+            names.append(_coco_frame.BESIDE[rng.integers(len(_coco_frame.BESIDE))])
+        found[row, [place[name] for name in names]] = 1
     return found
 
 
