@@ -99,8 +99,8 @@ def _empty(found: dict) -> list[dict]:
         atlas = [name.partition('/')[0] if '/' in name else 'others' for name in empty]
         counts = ', '.join(f'{name} {atlas.count(name)}' for name in dict.fromkeys(atlas))
         text = f'{len(empty)} areas ({counts})'
-    text += ': no voxel of this recording is in them'
-    return [_note('Empty areas', f'{text} (usual where a subject lacks an area)')]
+    usual = 'usual where a subject lacks an area'
+    return [_note('Empty areas', f'no voxel of this recording is in {text} ({usual})')]
 
 
 def _undecodable(found: dict) -> list[dict]:

@@ -6,8 +6,8 @@ import numpy as np
 
 from recon.core import image, types
 
-IMAGES, VOXELS, FOLDS, DRAWS = 1200, 600, 5, 4000
-LEVEL = 0.05  # two-sided, shared by all hypotheses of a question (Bonferroni)
+IMAGES, VOXELS, FOLDS, DRAWS = 1200, 600, 5, 10_000
+LEVEL = 0.02  # two-sided, shared by all hypotheses of a question (Bonferroni)
 CELLS = 4  # cells on a side of a picture, in which luminance and contrast are decoded
 FEWEST = 24  # images below which an interval says nothing
 EARLY = re.compile(r'(?:prf[-/])?(V[123]|VP)([vd]?)', re.IGNORECASE)
@@ -86,7 +86,9 @@ def judge(tried: list, as_is: np.ndarray, rng, note: str, say) -> dict:
 
     Returns:
       See `answer`. A hypothesis is better where the lower ends of its own interval and of its
-      difference to the data as they are lie above 0, at LEVEL / the number of hypotheses.
+      difference to the data as they are lie above 0, at LEVEL / the number of hypotheses. Images
+      of one fold share a decoder, so the intervals are a little narrow: see the callers for how
+      often pure noise warns.
     """
     tail = 50 * LEVEL / max(1, len(tried))
     entries = []
