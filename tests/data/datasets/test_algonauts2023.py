@@ -201,16 +201,15 @@ def test_another_split_is_of_the_training_rows_and_keeps_the_official_test_apart
 
 
 def test_an_image_in_both_splits_is_a_leak(copy):
-    folder = copy / 'subj01'
-    own = load(copy).train.image_id
-    named = sorted((folder / 'test_split' / 'test_images').iterdir())
-    last = named[-1]
-    last.rename(last.with_name(f'test-{len(named):04d}_nsd-{own.max():05d}.png'))
-    if own.max() > int(named[-2].name[-9:-4]):
-        with pytest.raises(errors.LeakError, match=f'image {own.max()} is in train and in test'):
-            load(copy)
-        with pytest.raises(errors.LeakError, match='in the training and in the test split'):
-            load(copy, split=FRACTION)
+    images = copy / 'subj01' / 'test_split' / 'test_images'
+    twice = load(copy).train.image_id.max()
+    *_, before, last = sorted(images.iterdir())
+    assert int(before.name[-9:-4]) < twice  # so that the test ids still ascend
+    last.rename(last.with_name(f'{last.name[:-9]}{twice:05d}.png'))
+    with pytest.raises(errors.LeakError, match=f'image {twice} is in train and in test'):
+        load(copy)
+    with pytest.raises(errors.LeakError, match='in the training and in the test split'):
+        load(copy, split=FRACTION)
 
 
 def test_scoring_on_the_shared_images_is_refused_at_once(tmp_path):
@@ -479,6 +478,13 @@ def test_pictures_sorted_as_text_are_seen_by_inspection(course_copy):
     (images.parent / 'renamed').rename(images)
     brain = load(course_copy, split=FRACTION)
     assert 'text' in hypotheses.check(brain.train, brain.images, brain.rois)['warning']
+
+
+@pytest.mark.parametrize(('step', 'said'), [(1, 'previous picture'), (-1, 'next picture')])
+def test_rows_off_by_one_are_seen_by_inspection(copy, step, said):
+    change_fmri(copy, lambda x: np.roll(x, -step, axis=0))
+    brain = load(copy)
+    assert said in hypotheses.check(brain.train, brain.images, brain.rois)['warning']
 
 
 def test_transposed_pictures_are_seen_by_inspection(copy):
