@@ -118,7 +118,12 @@ def many(path) -> dict[str, np.ndarray]:
 def datasets(file: h5py.File) -> list[str]:
     """Paths of all datasets of an open HDF5 file."""
     names = []
-    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else 0)
+
+    def visit(name, item):
+        if isinstance(item, h5py.Dataset):
+            names.append(name)
+
+    file.visititems(visit)
     return [name for name in names if not name.startswith('#')]  # MATLAB's own tables
 
 

@@ -78,7 +78,9 @@ def whole(found, rows: int, voxels: int, least: int = 0) -> np.ndarray | None:
         digits = [''.join(c for c in value if c.isdigit()) for value in values.tolist()]
         if not all(digits):
             raise errors.DataInvalid(
-                f'row {digits.index("")} is {values[digits.index("")]!r}', path, 'wanted numbers'
+                f'row {digits.index("")} is {str(values[digits.index("")])!r}',
+                path,
+                'wanted numbers',
             )
         values = np.array([int(d) for d in digits])
     check_length(len(values), rows, voxels, path)
@@ -137,17 +139,18 @@ def own_parts(root, cfg: dict, image_id, base: int, voxels: int) -> np.ndarray |
         wrong = ~np.isin(names, ('train', 'validation', 'test', ''))
         if wrong.any():
             raise errors.DataInvalid(
-                f'row {np.argmax(wrong)} is {names[wrong][0]!r}',
+                f'row {np.argmax(wrong)} is {str(names[wrong][0])!r}',
                 given[1],
                 "wanted 'train', 'validation', 'test', or nothing for a row to leave out",
             )
         return names
-    part, any_given = np.full(len(image_id), 'train', '<U10'), False
+    part, given_parts = np.full(len(image_id), 'train', '<U10'), []
     for name in ('validation', 'test'):
         given = column(root, cfg, name)
         if given is None:
             continue
-        wanted, any_given = ids(given[0], given[1], base), True
+        wanted = ids(given[0], given[1], base)
+        given_parts.append(name)
         if wanted.dtype.kind != image_id.dtype.kind or not np.isin(wanted, image_id).all():
             absent = wanted[~np.isin(wanted, image_id)]
             raise errors.DataInvalid(
@@ -164,7 +167,11 @@ def own_parts(root, cfg: dict, image_id, base: int, voxels: int) -> np.ndarray |
                 'name each image once',
             )
         part[here] = name
-    return part if any_given and (part == 'test').any() else None
+    if given_parts == ['validation']:
+        raise errors.DataMissing(
+            'ids of validation and none of test', root, 'add test_ids.txt, or set dataset.split'
+        )
+    return part if given_parts else None
 
 
 def captions(root, cfg: dict, base: int) -> dict | None:
