@@ -480,7 +480,7 @@ def test_pictures_sorted_as_text_are_seen_by_inspection(course_copy):
     assert 'text' in hypotheses.check(brain.train, brain.images, brain.rois)['warning']
 
 
-@pytest.mark.parametrize(('step', 'said'), [(1, 'previous picture'), (-1, 'next picture')])
+@pytest.mark.parametrize(('step', 'said'), [(1, 'next picture'), (-1, 'previous picture')])
 def test_rows_off_by_one_are_seen_by_inspection(copy, step, said):
     change_fmri(copy, lambda x: np.roll(x, -step, axis=0))
     brain = load(copy)
