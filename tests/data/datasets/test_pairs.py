@@ -354,7 +354,7 @@ def test_rows_split_by_session_need_sessions(folder, written):
     assert set(brain.train.image_id).isdisjoint(brain.test.image_id)
     assert any('rows are in no part' in note for note in brain.facts['notes'])
     (folder / 'sessions.npy').unlink()
-    with pytest.raises(errors.ConfigError, match='name test sessions'):
+    with pytest.raises(errors.ConfigError, match='do not say of which session'):
         load(folder, split={'by': 'session', 'sessions': (2,)})
 
 
