@@ -17,6 +17,7 @@ DEFAULTS = dict(
     min_coverage=0.014,  # share of the shown picture that a label covers: 50 x 50 of 425 x 425
     min_frequency=0,  # a category on fewer of the counted pictures is no label
     max_frequency=0,  # one on so many or more is none; 0 no limit (a seed system: 2000 of 5000)
+    captions='written',  # by people, of the whole photograph; or 'categories': category_captions
     sentence='a photo of {categories}',  # of category_captions
 )
 MEASURES = {'panoptic': 'panoptic', 'polygons': 'instances', 'boxes': 'instances'}  # -> file
@@ -35,8 +36,8 @@ class Annotations:
       box: [k 4] float32: x, y, width, height in pixels of the shown picture.
       box_row: [k] int64, the picture (row of `ids`);  box_category: [k] int64, row of label_names;
       box_visible: [k] float32, share of the box that was shown;  box_crowd: [k] bool.
-      captions: {id: (sentence, ...)}. They describe the whole photograph: what was cut away may
-        be named. Empty without captions files.
+      captions: {id: (sentence, ...)}. Those that people wrote describe the whole photograph: what
+        was cut away may be named; empty without captions files. Or, as cfg says, those below.
       category_captions: {id: (sentence,)}, of the labels alone, largest first.
       measured: how coverage was measured;  notes: what the user should know.
     """
@@ -112,6 +113,7 @@ def read(cfg, ids, coco_id, coco_split, crop_box, size: int = 425, counted=None)
             if found.captions is not None:
                 captions[ids[row].item()] = tuple(found.captions[i])
     labels, kept = select(coverage, cfg, counted)
+    sentences = _sentences(ids, labels, coverage, cfg['sentence'], table)
     return Annotations(
         ids=ids,
         label_names=table.names,
@@ -119,8 +121,8 @@ def read(cfg, ids, coco_id, coco_split, crop_box, size: int = 425, counted=None)
         labels=labels,
         kept=kept,
         **_columns(boxes),
-        captions=captions,
-        category_captions=_sentences(ids, labels, coverage, cfg['sentence'], table),
+        captions=captions if cfg['captions'] == 'written' else sentences,
+        category_captions=sentences,
         measured=measure,
         notes=tuple(notes),
     )
@@ -156,6 +158,10 @@ def _checked(cfg) -> dict:
             f'max_frequency={cfg["max_frequency"]}',
             'coco',
             'min_coverage is a share of the picture in [0, 1), frequencies count pictures',
+        )
+    if cfg['captions'] not in ('written', 'categories'):
+        raise errors.ConfigError(
+            f'captions is {cfg["captions"]!r}', 'coco', "one of 'written', 'categories'"
         )
     if '{categories}' not in cfg['sentence']:
         raise errors.ConfigError(

@@ -202,6 +202,9 @@ def test_category_captions_name_the_labels_largest_first(folder):
         assert all(w in s for s, w in zip(said, wanted, strict=True)), (sentence, wanted)
     nothing = read(folder[0], min_coverage=0.99)
     assert set(nothing.category_captions.values()) == {('a photo of something',)}
+    assert nothing.captions != nothing.category_captions
+    instead = read(folder[0], captions='categories')
+    assert instead.captions == instead.category_captions
 
 
 def test_without_panoptic_files_coverage_is_by_polygons_and_without_instances_boxes_are_segments(
@@ -296,6 +299,7 @@ def test_photographs_shifted_by_one_row_are_refused(folder):
         ({'measure': 'eyes'}, "measure is 'eyes'.*panoptic"),
         ({'min_coverage': 1.5}, r'min_coverage=1.5.*\[0, 1\)'),
         ({'max_frequency': -1}, 'frequencies count pictures'),
+        ({'captions': 'mine'}, "captions is 'mine'"),
         ({'sentence': 'a photo'}, "must hold '{categories}'"),
     ],
 )

@@ -86,6 +86,14 @@ def test_an_outline_has_corners_alone():
     assert sorted(map(tuple, points.tolist())) == [(3, 2), (3, 6), (8, 2), (8, 6)]
 
 
+def test_a_hole_is_no_part_of_an_outline():
+    ring = np.ones((5, 6), bool)
+    ring[2, 2:4] = False
+    assert [points.tolist() for points in coco_masks.outline(np.pad(ring, 1))] == [
+        points.tolist() for points in coco_masks.outline(np.pad(np.ones((5, 6), bool), 1))
+    ]
+
+
 def test_segment_ids_are_red_first(tmp_path):
     ids = np.array([[0, 1, 256, 65536], [3 + 256 * 2 + 65536, 2**24 - 1, 7, 0]])
     colours = np.stack([ids % 256, ids // 256 % 256, ids // 65536], -1).astype(np.uint8)

@@ -134,6 +134,18 @@ def test_the_crop_shows_the_scene_where_its_objects_are(folder):
     assert (truth['coverage'][:, beside] == 0).all()
 
 
+def test_stuff_of_one_kind_is_one_segment_and_things_are_one_each():
+    masks = np.eye(4, dtype=bool)
+    names = ('sea', 'cat', 'sea', 'cat')
+    parts = [_coco_frame.Segment(n, False, m) for n, m in zip(names, masks, strict=True)]
+    merged = _coco_frame._merged(parts, {'cat'})
+    assert [(p.name, p.mask.tolist()) for p in merged] == [
+        ('sea', [True, False, True, False]),
+        ('cat', masks[1].tolist()),
+        ('cat', masks[3].tolist()),
+    ]
+
+
 def test_captions_name_what_the_crop_leaves_out(folder):
     captions = json.loads((folder[0] / 'annotations/captions_train2017.json').read_text())
     texts = [item['caption'] for item in captions['annotations']]
