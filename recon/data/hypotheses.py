@@ -16,8 +16,8 @@ def check(train: types.Split, images: types.Images, rois=None, seed: int = 0) ->
     z-scored over images), cross-validated over five sets of images. The score of an image is the
     correlation over these 32 of what was decoded and what the assigned picture has. A hypothesis
     wins if its own interval is above 0 and that of its paired difference to the rows as they are,
-    too (`readout.judge`). At most 1,200 images and 600 voxels (of V1 to V3 first) are drawn with
-    `seed`.
+    too (`readout.judge`); on pure noise about 1 data set in 60 warns. At most 1,200 images and 600
+    voxels (of V1 to V3 first) are drawn with `seed`.
 
     Args:
       train: [n v].

@@ -66,7 +66,7 @@ def test_the_level_is_shared_by_the_hypotheses():
         for count in (8, 1)
     )
     assert wide[1] - wide[0] > 1.2 * (narrow[1] - narrow[0])
-    exact = 1.96 * other.std() / np.sqrt(200)
+    exact = 2.326 * other.std() / np.sqrt(200)
     assert narrow[1] - narrow[0] == pytest.approx(2 * exact, rel=0.1)
 
 

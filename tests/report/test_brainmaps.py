@@ -66,3 +66,14 @@ def test_empty_rois_are_left_out():
 @pytest.mark.parametrize('held', [{}, {'vertex': np.full(3, -1), 'hemisphere': np.zeros(3)}])
 def test_without_vertices_there_is_no_map(held):
     assert brainmaps.maps(held, {'pixels': np.ones(3)}, {}) == []
+
+
+def test_vertices_beyond_fsaverage5_are_counted_and_not_drawn():
+    rng = np.random.default_rng(0)
+    vertex = rng.integers(0, 163_842, 500)
+    held = {'vertex': vertex, 'hemisphere': np.arange(500) % 2, 'ncsnr': np.ones(500)}
+    note = brainmaps.maps(held, {}, {})[0]['note']
+    near = int((vertex < 10_242).sum())
+    assert f'{near} of 500 voxels lie' in note and f'{500 - near} voxels lie on finer' in note
+    held['vertex'] = vertex % 10_242
+    assert 'finer' not in brainmaps.maps(held, {}, {})[0]['note']
