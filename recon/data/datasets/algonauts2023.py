@@ -34,6 +34,7 @@ PUBLISHED = {
     7: (9841, 159, 19004, 20544), 8: (8779, 395, 18981, 20530),
 }  # fmt: skip
 COURSE = 5000  # training pictures of a subject in the course's copy
+_NCSNR = 'that of a row as it is, an average, from the noise ceiling of test rows'
 _HIGHEST = 1 - 1e-6  # ceiling, so that its signal-to-noise is finite
 _REMEDY = (
     '`python launch/fetch.py algonauts2023` says what to get and where; `python launch/simulate.py '
@@ -87,6 +88,10 @@ def load(cfg) -> types.BrainData:
     if tests.ids is not None:
         paths, ids = paths + tests.paths, np.concatenate([ids, tests.ids])
     facts = _facts(cfg, root, subject, layout, seen, surface, rois)
+    info = _voxel_info(root, surface, columns)
+    if 'ncsnr' in info:
+        facts['ncsnr'] = _NCSNR
+        facts['notes'].append(f'ncsnr is {_NCSNR}')
     facts['notes'] += [*tests.notes, *_counts(facts, seen, tests, subject, columns)]
     return types.BrainData(
         splits['train'],
@@ -95,7 +100,7 @@ def load(cfg) -> types.BrainData:
         validation=splits.get('validation'),
         extra_tests={k: s for k, s in splits.items() if k == 'official_test'},
         rois={name: roi[keep] for name, roi in rois.items()},
-        voxel_info={k: v[keep] for k, v in _voxel_info(root, surface, columns).items()},
+        voxel_info={k: v[keep] for k, v in info.items()},
         labels=seen.labels,
         label_names=coco_table.table().names if seen.labels else (),
         facts=facts,
@@ -237,7 +242,6 @@ def _facts(cfg, root, subject, layout, seen, surface, rois) -> dict:
         'split': splitting.describe(cfg['split'], "the challenge's training and test split"),
         'rows': 'means over the repeats of a picture, one to three; how many is not told',
         'voxel_unit': 'z-score (session by session), then averaged',
-        'ncsnr': 'of a row as it is, from the test noise ceiling where that is there',
         'id_space': seen.space,
         'test': 'own',
         'contains_shared1000': True,
