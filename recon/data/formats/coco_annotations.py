@@ -12,6 +12,7 @@ from recon.core import errors
 from recon.data.formats import coco_json, files
 
 SPLITS = ('train2017', 'val2017')
+_LARGEST = 10_000  # pixels on a side; COCO has up to 640
 
 
 @dataclasses.dataclass
@@ -91,10 +92,7 @@ def _segments(item: dict, where: pathlib.Path, split: str) -> tuple:
     name = f'panoptic_{split}'
     # Either way of unpacking the archive within the archive.
     place = where if (where / name).is_dir() else where.parent
-    infos = [
-        {key: info[key] for key in ('id', 'category_id', 'bbox', 'iscrowd')}
-        for info in item['segments_info']
-    ]
+    infos = [_common(info) for info in item['segments_info']]
     return place / name / pathlib.PurePath(item['file_name']).name, infos
 
 
@@ -104,9 +102,14 @@ def _object(item: dict, where: pathlib.Path, split: str) -> dict:
         counts = shape['counts']
         shape = {'counts': counts if isinstance(counts, str) else np.array(counts, np.int64)}
     else:
-        shape = [np.array(polygon, np.float32) for polygon in shape]
-    kept = {key: item[key] for key in ('id', 'category_id', 'bbox', 'iscrowd')}
-    return kept | {'segmentation': shape}
+        shape = [np.array(polygon, np.float32).reshape(-1, 2).ravel() for polygon in shape]
+    return _common(item) | {'segmentation': shape}
+
+
+def _common(item: dict) -> dict:
+    x, y, width, height = (float(v) for v in item['bbox'])
+    numbers = {key: int(item[key]) for key in ('id', 'category_id', 'iscrowd')}
+    return numbers | {'bbox': (x, y, width, height)}
 
 
 def _sentence(item: dict, where: pathlib.Path, split: str) -> str:
@@ -131,6 +134,12 @@ def _agree(frames: dict, sizes: dict, wanted: set, path: pathlib.Path) -> None:
             'photographs are found by cocoId and cocoSplit together: check both, or fetch again',
         )
     for i, size in sizes.items():
+        if not 0 < min(size) <= max(size) <= _LARGEST:
+            raise errors.DataInvalid(
+                f'cocoId {i} has {size} pixels, wanted 1 to {_LARGEST} a side',
+                path,
+                'the file is broken: fetch it again',
+            )
         if frames.setdefault(i, size) != size:
             raise errors.DataInvalid(
                 f'cocoId {i} has {size} pixels, and {frames[i]} in another file',

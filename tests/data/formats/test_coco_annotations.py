@@ -96,3 +96,30 @@ def test_an_item_without_a_key_is_refused(folder, tmp_path):
     save(tmp_path, 'captions', images=[{'id': 1, 'width': 'x', 'height': 3}])
     with pytest.raises(errors.DataInvalid, match='images is not as COCO has it'):
         gather(folder)
+
+
+@pytest.mark.parametrize('size', [(0, 40), (10**6, 10**6), (40, -1)])
+def test_a_size_that_no_photograph_has_is_refused(folder, tmp_path, size):
+    images = [image | dict(zip(('width', 'height'), size, strict=True)) for image in IMAGES]
+    save(tmp_path, 'instances', images=images)
+    with pytest.raises(errors.DataInvalid, match='wanted 1 to 10000 a side'):
+        gather(folder, kinds=('instances',))
+
+
+@pytest.mark.parametrize(
+    'broken',
+    [
+        {'bbox': [0, 0, 5]},
+        {'bbox': 'abcd'},
+        {'bbox': None},
+        {'category_id': 'cat'},
+        {'segmentation': [[0, 0, 5]]},
+        {'segmentation': [['a', 'b']]},
+        {'segmentation': {'size': [3, 4]}},
+        {'image_id': [1]},
+    ],
+)
+def test_an_object_that_is_not_as_cocos_is_refused(folder, tmp_path, broken):
+    save(tmp_path, 'instances', items=[ITEMS['instances'][0] | broken])
+    with pytest.raises(errors.DataInvalid, match='annotations is not as COCO has it'):
+        gather(folder)

@@ -1,3 +1,5 @@
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -111,6 +113,12 @@ def test_broken_pngs_are_refused(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(errors.DataInvalid, match='cut short'):
+        coco_masks.segments(path, (30, 40))
+    vast = bytearray(whole)
+    vast[16:24] = (10**6).to_bytes(4, 'big') * 2  # the header's width and height: 10^12 pixels
+    vast[29:33] = zlib.crc32(bytes(vast[12:29])).to_bytes(4, 'big')
+    path.write_bytes(bytes(vast))
+    with pytest.raises(errors.DataInvalid, match='1000000000000 pixels'):
         coco_masks.segments(path, (30, 40))
     path.write_bytes(b'')
     with pytest.raises(errors.DataInvalid, match='empty'):
