@@ -155,10 +155,11 @@ def test_hemispheres_are_those_of_the_files_and_x_where_they_say_nothing(tmp_pat
     folder = areas.folder
     # Near the middle a voxel of the left hemisphere may lie at x > 0.
     across = np.indices(GRID)[0] >= 6
-    for name in ('Kastner2015', 'nsdgeneral', 'floc-faces', 'prf-visualrois'):
-        for side, here in (('lh', ~across), ('rh', across)):
-            values = nibabel.load(folder / f'{name}.nii.gz').get_fdata()
-            volume(folder / f'{side}.{name}.nii.gz', np.where(here, np.maximum(values, 0), -1))
+    for path in folder.glob('?h.*'):
+        path.unlink()
+    values = np.maximum(nibabel.load(folder / 'nsdgeneral.nii.gz').get_fdata(), 0)
+    for side, here in (('lh', ~across), ('rh', across)):  # 0 is cortex of that side as well
+        volume(folder / f'{side}.nsdgeneral.nii.gz', np.where(here, values, -1))
     assert np.array_equal(areas.hemisphere(everything), across.ravel().astype(np.int8))
     for path in folder.glob('?h.*'):
         path.unlink()

@@ -76,6 +76,14 @@ def test_every_format_gives_the_same_voxels_in_c_order(tmp_path, writer, dtype, 
         assert found.dtype == dtype and np.array_equal(found, values[:, mask])
 
 
+def test_files_of_matlab_are_left_to_the_library(tmp_path):
+    """What comes before their HDF5 is counted in offsets by some of its versions alone."""
+    path = WRITERS['matlab 7.3'](tmp_path, betas())
+    assert nsd_volumes.inspect(path, GRID).offsets is None
+    path = WRITERS['one chunk a trial'](tmp_path, betas())
+    assert nsd_volumes.inspect(path, GRID).offsets is not None
+
+
 def test_h5py_and_nibabel_read_the_same_from_the_same_files(tmp_path):
     """The oracle: h5['betas'][t].T and nibabel's [..., t], each masked."""
     values, mask = betas(seed=5), np.random.default_rng(2).random(GRID) < 0.4
