@@ -9,6 +9,7 @@ from recon.data import mark, splitting
 from recon.data.formats import (
     pairs_arrays,
     pairs_images,
+    pairs_order,
     pairs_rois,
     pairs_rows,
     pairs_voxels,
@@ -86,7 +87,7 @@ def load(cfg) -> types.BrainData:
     image_id, images = _stimuli(root, cfg, voxels, notes)
     rows = _rows(root, cfg, image_id, values.shape[1], notes)
     rois = pairs_rois.load(root, cfg['rois'], voxels, notes)
-    info = _voxel_info(root, voxels)
+    info = _voxel_info(root, voxels, notes)
     keep = _finite(values, cfg, voxels.files[0], notes)
     if not keep.all():
         values = values[:, keep]
@@ -210,7 +211,7 @@ def _rows(root, cfg: dict, image_id, v: int, notes: list) -> dict:
     return {name: column for name, column in rows.items() if column is not None}
 
 
-def _voxel_info(root, voxels) -> dict:
+def _voxel_info(root, voxels, notes: list) -> dict:
     info = dict(voxels.info)
     v = voxels.values.shape[1]
     if voxels.grid is not None:
@@ -225,6 +226,8 @@ def _voxel_info(root, voxels) -> dict:
                 else 'the mask must be the one that the voxels were taken with',
             )
         info |= {'xyz': xyz, 'hemisphere': (xyz[:, 0] > 0).astype(np.int8)}
+        odd = pairs_order.warning(voxels.values, voxels.grid) if voxels.listed else None
+        notes += [odd] if odd else []
     for name, kind in _FIELDS.items():
         found = pairs_arrays.find(root, '', name, ('.npy', '.txt', '.csv'))
         if not found:
@@ -280,6 +283,7 @@ def _facts(cfg: dict, voxels, rows: dict, rule: str, notes: list) -> dict:
         'rows': 'single rows as stored' if single else f'means of up to {trials.max()} trials',
         'voxel_unit': cfg['voxels']['unit'],
         'files': voxels.files[:20],
+        'rows_of_files': voxels.rows[:20],
         'orientation': f'pictures are stored {cfg["images"]["orientation"]}, as the config says',
     }
     if 'session' in rows:

@@ -53,6 +53,7 @@ class Voxels:
       files: names, in the order in which they were joined.
       rows: of each file, where files are joined by row.
       grid: the mask, or None.
+      listed: whether the voxels were stored as a list, whose order within the mask is a claim.
       info: fields of voxel_info that follow from the files.
       columns: {'lh' | 'rh': slice} of surfaces.
     """
@@ -61,6 +62,7 @@ class Voxels:
     files: list
     rows: list
     grid: Grid | None
+    listed: bool
     info: dict
     columns: dict
 
@@ -92,7 +94,10 @@ def load(root: pathlib.Path, cfg: dict, notes: list) -> Voxels:
     _note_units(values, cfg, notes)
     info, columns = _surface(parts, sides, join, notes)
     rows = [len(part) for part in parts] if join == 'rows' else [len(values)]
-    return Voxels(_divided(values, cfg), [p.name for p in paths], rows, grid, info, columns)
+    volumes = pairs_arrays.suffix(paths[0]) == '.nii' or len(cfg['axes'].split()) > 2
+    listed = grid is not None and not volumes
+    names = [path.name for path in paths]
+    return Voxels(_divided(values, cfg), names, rows, grid, listed, info, columns)
 
 
 def side_of(path) -> str:
