@@ -55,3 +55,19 @@ def test_a_decoder_inside_a_decoder_gets_its_own_defaults():
 def test_the_resolved_config_is_locked():
     with pytest.raises(AttributeError):
         settings.resolve(config(), DEFAULTS).decoder.new = 1
+
+
+def test_an_inspection_has_a_data_set_and_no_decoder():
+    defaults = {'seed': 0, 'inspect': {'audit': True}}
+    given = ml_collections.ConfigDict({'dataset': {'name': 'digits69'}, 'inspect': {}})
+    cfg = settings.resolve(given, defaults)
+    digits = lookup.find('recon.data.datasets', 'digits69', 'dataset.name')
+    assert set(cfg) == {'seed', 'inspect', 'dataset'} and cfg.inspect.audit is True
+    assert set(cfg.dataset) == {'name', *digits.DEFAULTS}
+    with pytest.raises(errors.ConfigError, match='unknown key decoder'):
+        settings.resolve(config(inspect={}), defaults)
+    with pytest.raises(errors.ConfigError, match=r'unknown key inspect\.audits.*did you mean'):
+        settings.resolve(
+            ml_collections.ConfigDict({'dataset': {'name': 'digits69'}, 'inspect': {'audits': 1}}),
+            defaults,
+        )
