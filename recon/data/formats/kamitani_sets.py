@@ -17,7 +17,7 @@ def names(file, kind: str, folder: pathlib.Path) -> tuple[np.ndarray | None, lis
     """[n] <U, the stimulus of each row of an open BData file, or None, and notes.
 
     Names come from a value map; else from a list in `folder` (a .tsv or .csv whose name says the
-    set), through the column of numbers that are all in the list.
+    set), through the column whose numbers are those of the list, all of them and no other.
 
     Args:
       file: an open `bdata.BData`.
@@ -50,9 +50,11 @@ def names(file, kind: str, folder: pathlib.Path) -> tuple[np.ndarray | None, lis
 
 
 def _fitting(file, listed: dict) -> list[tuple]:
-    """Distinct columns of numbers that are all in the list."""
+    """Distinct columns whose numbers are those of the list, all of them and no other."""
+    wanted = sorted(listed)
     columns = [c for key in _NUMBERS if key in file.keys for c in file.get(key).T]
-    return list(dict.fromkeys(tuple(c.tolist()) for c in columns if np.isin(c, list(listed)).all()))
+    fitting = (c for c in columns if np.unique(c).tolist() == wanted)
+    return list(dict.fromkeys(tuple(c.tolist()) for c in fitting))
 
 
 def pictures(shown: np.ndarray, kind: str, images: pathlib.Path, known: dict) -> tuple:

@@ -29,6 +29,7 @@ _AREAS = {
     'VC': areas.NAMES,
 }
 _BLOCK = 256  # rows at a time
+_PIXELS = 2**22  # of the pictures drawn at a time
 _MODULUS, _FACTOR = 99_991, 31_337  # a prime, so that every scene has an image number of its own
 _MAT_HEADER = b'MATLAB 5.0 MAT-file, written by the simulator'  # without the hour of writing
 
@@ -170,9 +171,10 @@ def wordnet(count: int, of_each: int, test: bool) -> np.ndarray:
 
 def pictures(folder: pathlib.Path, names, ids, size: int, seed: int, ending: str) -> None:
     """Scenes `ids` as picture files `names`; JPEG loses a little, PNG nothing."""
-    for start in range(0, len(ids), _BLOCK):
-        drawn = _study.pictures(ids[start : start + _BLOCK], size, seed)
-        for text, picture in zip(names[start : start + _BLOCK], drawn, strict=True):
+    step = max(1, _PIXELS // size**2)
+    for start in range(0, len(ids), step):
+        drawn = _study.pictures(ids[start : start + step], size, seed)
+        for text, picture in zip(names[start : start + step], drawn, strict=True):
             held = io.BytesIO()
             kind = 'JPEG' if ending == 'JPEG' else 'PNG'
             Image.fromarray(picture).save(held, kind, quality=92)
