@@ -151,7 +151,7 @@ def _spaces(brain: brains.Brain, subject: int, toy: bool, seed: int) -> dict:
     s = subject - 1
     shape = np.array((20 + s % 3, 20 - s % 2, 16 + s % 4))
     coarse = volumes.Grid(tuple(shape.tolist()), 6.5)
-    fine = volumes.Grid(tuple((shape + (2, 3, 2)).tolist()), 6.0)
+    fine = volumes.Grid(tuple((shape + (1, 2, 1)).tolist()), 6.0)
     counts = (1500 + 7 * subject, 1480 - 5 * subject)
     return {
         'func1pt8mm': volumes.place(coarse, brain, everyone[::3], 0.7, 4 / 3, (seed, subject, 1)),
@@ -207,10 +207,11 @@ def _write_betas(root, subject: int, study, spaces: dict, known: dict, rows: dic
             for version, folder in _folders(root, subject, spaces, space).items():
                 values = measured[version]
                 if isinstance(where, volumes.Volume):
-                    endings = ['hdf5', 'nii.gz'] if len(spaces) > 1 else ['hdf5']
-                    endings += ['mat'] * (len(spaces) > 1 and session == 1 and version == 'b3')
-                    endings = endings if space == 'func1pt8mm' else ['hdf5']
                     stored = volumes.to_int16(values[:, where.voxels])
+                    endings = ['hdf5']
+                    if space == 'func1pt8mm' and len(spaces) > 1:
+                        endings += ['nii.gz']
+                        endings += ['mat'] * (version == 'b3' and session == sessions[0])
                     volumes.write_betas(folder, where, session, stored, endings)
                 elif space == 'fsaverage':
                     surfaces.write_mgh(folder, where, session, values, session == sessions[-1])
