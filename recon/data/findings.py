@@ -26,8 +26,8 @@ def of(found: dict, smoke: bool = False) -> list[dict]:
         *_voxels(found),
     ]
     notes = [*_missing(found), *_empty(found), *_undecodable(found), *_near(found['audit'])]
-    told = [_sentence(str(text)) for text in found['facts'].get('notes') or ()]
-    notes += [_note('The reader says', ' '.join(told))] if told else []
+    told = [_stopped(str(text)) for text in found['facts'].get('notes') or ()]
+    notes += [{'title': 'The reader says', 'text': ' '.join(told)}] if told else []
     if smoke:
         notes.append(_note('Smoke inspection', SMOKE))
     elif found['facts'].get('simulated') or str(found['facts'].get('source')).startswith('simul'):
@@ -44,7 +44,10 @@ def _warning(title: str, text: str | None) -> list[dict]:
 
 
 def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
+    return _stopped(text[:1].upper() + text[1:])
+
+
+def _stopped(text: str) -> str:
     return text if text.endswith(('.', '?', '!')) else f'{text}.'
 
 
@@ -98,9 +101,9 @@ def _empty(found: dict) -> list[dict]:
     if len(empty) > _MANY:  # an atlas of 180 areas, of which a recording holds a few
         atlas = [name.partition('/')[0] if '/' in name else 'others' for name in empty]
         counts = ', '.join(f'{name} {atlas.count(name)}' for name in dict.fromkeys(atlas))
-        text = f'{len(empty)} areas ({counts})'
-    usual = 'usual where a subject lacks an area'
-    return [_note('Empty areas', f'no voxel of this recording is in {text} ({usual})')]
+        text = f'{len(empty)} areas: {counts}'
+    text = f'no voxel of this recording is in {text}. That is usual where a subject lacks an area'
+    return [_note('Empty areas', text)]
 
 
 def _undecodable(found: dict) -> list[dict]:

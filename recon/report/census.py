@@ -80,13 +80,11 @@ def charts(found: dict) -> list[dict]:
 
 def area(area: dict) -> list[dict]:
     """One area as a row of `table`."""
-    kind = '' if area['voxels'] else 'muted'
     counts = [area['voxels'], area['left'], area['right']]
-    cells = [tables.cell('–' if n is None else f'{n:,}', kind=kind) for n in counts]
-    ceiling = tables.or_dash(area['ceiling'], True)
-    share = formats.number(area['share'], True)
-    name = tables.cell(area['name'], '' if area['voxels'] else 'empty', kind, head=True)
-    return [name, *cells, tables.cell(share, kind=kind), tables.cell(ceiling, kind=kind)]
+    cells = [tables.cell('–' if n is None else f'{n:,}') for n in counts]
+    share = tables.cell(formats.number(area['share'], True))
+    ceiling = tables.cell(tables.or_dash(area['ceiling'], True))
+    return [tables.cell(area['name'], head=True), *cells, share, ceiling]
 
 
 def table(rows: list) -> dict:

@@ -19,6 +19,11 @@ from recon.report import (
 
 _TEMPLATES = pathlib.Path(__file__).parent / 'templates'
 _SHOWN_AREAS = 30  # in the open table; a table of 180 is folded away
+# Areas that lie side by side; streams, atlases and unions of these would hide them on a map.
+_DRAWN = (
+    *('V1', 'V2', 'V3', 'V4', 'hV4', 'V4v', 'VP', 'V3A', 'V3B', 'VO', 'LO', 'LOC', 'LatOcc', 'MT'),
+    *('OFA', 'FFA', 'EBA', 'FBA', 'OPA', 'PPA', 'RSC', 'VWFA', 'IPS'),
+)
 _WORDS = ('ceiling', 'audit', 'interval', 'chance', 'simulated')
 _SAID = {
     'train_images': 'training images',
@@ -75,7 +80,9 @@ def context(held: dict, arrays: dict, run_name: str) -> dict:
     found, config, run = held['inspection'], held['config'], held['run']
     name = config['dataset']['name']
     named = brainmaps.rois(arrays['maps'])
-    rows = [census.area(area) for area in found['areas']]
+    plain = {k: v for k, v in named.items() if k in _DRAWN}
+    held_areas = sorted((a for a in found['areas'] if a['voxels']), key=lambda a: '/' in a['name'])
+    rows = [census.area(area) for area in held_areas]
     return {
         'title': f'What the recording holds: {name}{_subject(found)}',
         'run_name': run_name,
@@ -89,8 +96,9 @@ def context(held: dict, arrays: dict, run_name: str) -> dict:
         'charts': census.charts(found),
         'areas': census.table(rows[:_SHOWN_AREAS]) if rows else None,
         'more_areas': census.table(rows[_SHOWN_AREAS:]) if rows[_SHOWN_AREAS:] else None,
+        'empty_areas': [a['name'] for a in found['areas'] if not a['voxels']],
         'definitions': tables.flat(found['facts'].get('roi_definitions') or {}),
-        'maps': brainmaps.maps(arrays['maps'], {}, named),
+        'maps': brainmaps.maps(arrays['maps'], {}, plain if len(plain) > 2 else named),
         'ceiling': census.ceiling(found['ceiling']),
         'values': census.values(found['values']),
         'alignment': _alignment(found['audit']),

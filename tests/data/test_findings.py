@@ -56,9 +56,9 @@ def test_what_is_wrong_is_bad(path, value, title, words):
     ('path', 'value', 'title', 'words'),
     [
         (('facts', 'missing_sessions'), [4, 7], 'Missing sessions', 'Session 4, 7'),
-        (('areas',), [{'name': 'aTL-faces', 'voxels': 0}], 'Empty areas', 'is in aTL-faces ('),
+        (('areas',), [{'name': 'aTL-faces', 'voxels': 0}], 'Empty areas', 'is in aTL-faces. '),
         (('ids', 'as_is_ci95'), [-0.1, 0.2], 'Nothing is decoded yet', 'chance gives too'),
-        (('facts', 'notes'), ['a is b', 'c?'], 'The reader says', 'A is b. C?'),
+        (('facts', 'notes'), ['a is b', 'c?'], 'The reader says', 'a is b. c?'),
         (('facts', 'simulated'), True, 'Simulated brain', 'No person was scanned'),
     ],
 )
@@ -70,7 +70,7 @@ def test_what_should_be_known_is_a_note(path, value, title, words):
 def test_an_atlas_of_empty_areas_is_counted_and_not_listed():
     areas = [{'name': f'HCP/{k}', 'voxels': 0} for k in range(150)] + [{'name': 'a', 'voxels': 0}]
     (entry,) = findings.of(found(('areas',), areas))
-    assert '151 areas (HCP 150, others 1)' in entry['text'] and len(entry['text']) < 200
+    assert '151 areas: HCP 150, others 1.' in entry['text'] and len(entry['text']) < 200
 
 
 def test_near_duplicates_say_by_which_rule():

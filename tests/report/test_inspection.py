@@ -113,7 +113,8 @@ def test_the_page_holds_what_was_found(tmp_path):
     text = re.sub(r'<[^>]+>', ' ', page)
     for words in (
         'What the recording holds: nsd, subject 2', '1,200', '1 to 3, 5', 'session 4',
-        '1 (100 images), 2 (100 images), 3 (300 images)', '5 more areas', 'image 7',
+        '1 (100 images), 2 (100 images), 3 (300 images)', '4 more areas', '1 empty area ',
+        'image 7',
         'the picture of the next id', 'no area is named V1, V2 or V3', 'percent signal change',
         'Nothing wrong was found', 'median over voxels', '2 to 3 trials each', 'from above',
         'and 1 more captions', '48 x 32',
@@ -121,6 +122,20 @@ def test_the_page_holds_what_was_found(tmp_path):
         assert words in text, words
     assert '<b>cat</b>' not in page and '&lt;b&gt;cat' in page
     assert page.count('<img') >= 2 + 3 and 'http://' not in re.sub(r'xmlns="[^"]+"', '', page)
+
+
+def test_areas_of_an_atlas_come_last_and_empty_ones_are_folded(tmp_path):
+    area = {'left': None, 'right': None, 'share': 0.1, 'ceiling': 0.2}
+    areas = [area | {'name': n, 'voxels': v} for n, v in (('HCP/V1', 3), ('aTL', 0), ('V1', 4))]
+    page = inspection.write(folder(tmp_path, found(areas=areas))).read_text()
+    assert page.index('>V1<') < page.index('>HCP/V1<') < page.index('1 empty area<')
+    place = np.arange(60)
+    masks = {f'roi_{n}': place // 10 == k for k, n in enumerate(('V1', 'V2', 'FFA', 'mine'))}
+    masks |= {'roi_HCP/V1': place < 15, 'roi_ventral': place >= 15}
+    page = inspection.write(folder(tmp_path, maps=masks)).read_text()
+    assert re.findall('<em>(.+?)</em>', page) == ['V1', 'V2', 'FFA']
+    page = inspection.write(folder(tmp_path, maps={'roi_mine': place < 9})).read_text()
+    assert '<em>mine</em>' in page
 
 
 def test_what_is_wrong_is_red_on_top(tmp_path):
