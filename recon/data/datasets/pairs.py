@@ -9,7 +9,7 @@ from recon.data import mark, splitting
 from recon.data.formats import (
     pairs_arrays,
     pairs_images,
-    pairs_order,
+    pairs_info,
     pairs_rois,
     pairs_rows,
     pairs_voxels,
@@ -55,7 +55,6 @@ DEFAULTS = dict(
     tr=0.0,  # seconds; 0 is not known
     split=dict(splitting.DEFAULTS),  # 'own': by parts, or by test ids; a fraction if there are none
 )
-_FIELDS = {'ncsnr': np.float32, 'hemisphere': np.int8, 'vertex': np.int32, 'xyz': np.float32}
 
 
 def load(cfg) -> types.BrainData:
@@ -87,7 +86,7 @@ def load(cfg) -> types.BrainData:
     image_id, images = _stimuli(root, cfg, voxels, notes)
     rows = _rows(root, cfg, image_id, values.shape[1], notes)
     rois = pairs_rois.load(root, cfg['rois'], voxels, notes)
-    info = _voxel_info(root, voxels, notes)
+    info = pairs_info.load(root, voxels, rois, notes)
     keep = _finite(values, cfg, voxels.files[0], notes)
     if not keep.all():
         values = values[:, keep]
@@ -209,37 +208,6 @@ def _rows(root, cfg: dict, image_id, v: int, notes: list) -> dict:
         repeats = pairs_rows.presentations(image_id)
     rows = {'run': runs, 'session': found['sessions'], 'repeat': repeats, 'trials': trials}
     return {name: column for name, column in rows.items() if column is not None}
-
-
-def _voxel_info(root, voxels, notes: list) -> dict:
-    info = dict(voxels.info)
-    v = voxels.values.shape[1]
-    if voxels.grid is not None:
-        xyz = voxels.grid.xyz()
-        if len(xyz) != v:
-            raise errors.DataInvalid(
-                f'{len(xyz)} voxels in the mask, {v} in {voxels.files[0]} '
-                f'({len(voxels.values)} rows)',
-                root,
-                "it fits the other axis: set dataset.voxels.axes='voxels rows' (or back)"
-                if len(xyz) == len(voxels.values)
-                else 'the mask must be the one that the voxels were taken with',
-            )
-        info |= {'xyz': xyz, 'hemisphere': (xyz[:, 0] > 0).astype(np.int8)}
-        odd = pairs_order.warning(voxels.values, voxels.grid) if voxels.listed else None
-        notes += [odd] if odd else []
-    for name, kind in _FIELDS.items():
-        found = pairs_arrays.find(root, '', name, ('.npy', '.txt', '.csv'))
-        if not found:
-            continue
-        field = np.asarray(pairs_arrays.read(found[0]))
-        shape = (v, 3) if name == 'xyz' else (v,)
-        if field.shape != shape:
-            raise errors.DataInvalid(
-                f'its shape is {field.shape}', found[0], f'wanted {shape}, the voxels'
-            )
-        info[name] = field.astype(kind)
-    return info
 
 
 def _finite(values, cfg: dict, name: str, notes: list) -> np.ndarray:
