@@ -105,7 +105,7 @@ class Surface:
         held = held or {}
         given = 'surface_left_points' in held
         held = held if given else _carried()
-        self.name = 'the surface in the run folder' if given else 'fsaverage5'
+        self.name = 'fsaverage, from the given folder' if given else 'fsaverage5'
         self.faces, self.neighbours, self._views = {}, {}, {}
         for side in SIDES:
             points = np.asarray(held[f'surface_{side}_points'], np.float32)
