@@ -68,6 +68,16 @@ def test_numbered_pictures_are_in_the_order_of_numbers_not_of_text(tmp_path):
         algonauts_images.numbered(tmp_path)
 
 
+@pytest.mark.parametrize('seed', [0, 1])
+def test_pictures_are_found_by_ids_in_any_order(tmp_path, seed):
+    """Of two splits, one after the other, ids do not ascend."""
+    drawn = draw(tmp_path, [f'{i}.png' for i in range(12)], seed=seed)
+    ids = np.random.default_rng(seed).permutation(1000)[:12]
+    images = algonauts_images.images(algonauts_images.numbered(tmp_path), ids)
+    assert (np.diff(images.ids) > 0).all()
+    assert np.array_equal(images[ids], drawn.astype(np.float32) / 255)
+
+
 def test_broken_pictures_are_named(tmp_path):
     names = [f'{i}.png' for i in range(4)]
     draw(tmp_path, names)
