@@ -50,7 +50,7 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
     check(cfg)
     workdir, config = pathlib.Path(workdir), cfg.to_dict()
     if results.state(workdir, config) == 'done':
-        logging.info('%s is done; nothing to do', workdir)
+        logging.info('%s is done; nothing to do (remove it to look again)', workdir)
         return workdir / 'report.html'
 
     brain = lookup.find('recon.data.datasets', cfg.dataset.name, 'dataset.name').load(cfg.dataset)
