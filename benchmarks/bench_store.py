@@ -68,6 +68,9 @@ def once(step: str, folder: str, subject: int, cold: bool) -> dict:
     if step in ('prepare', 'load'):
         shutil.rmtree(kept, ignore_errors=True)
         rows = []
+    areas = nsd_rois.read(root, subject, _SPACE)
+    chosen = areas.choose('nsdgeneral')
+    positions = [nsd_volumes.grid_index(chosen.reshape(areas.grids[0]))]
     if cold:
         forget([*files, *rows])
     elif step in ('plain', 'prepare', 'load'):
@@ -87,9 +90,6 @@ def once(step: str, folder: str, subject: int, cold: bool) -> dict:
         nsd.load(options)
         count = sum(path.stat().st_size for path in files)
     else:
-        areas = nsd_rois.read(root, subject, _SPACE)
-        chosen = areas.choose('nsdgeneral')
-        positions = [nsd_volumes.grid_index(chosen.reshape(areas.grids[0]))]
         sessions = nsd_betas.inspect(betas, range(1, len(files) + 1), '', areas.grids, positions)
         blocks = [
             store.Block(str(s.number), s.trials, (s.recordings[0].path,), s.read) for s in sessions
