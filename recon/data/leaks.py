@@ -18,9 +18,9 @@ def refuse(trained: dict, trained_ids, tested: dict, tested_ids) -> None:
     """Raises where a model saw the pictures that it is to be scored on.
 
     With `id_space` alike and known on both sides, ids decide, and nothing else: a model that was
-    trained on Algonauts rows without the shared ones may be tested on those. Otherwise two
-    sources of NSD's family are refused by name, since nobody can tell their pictures apart. Sources
-    that are no relatives pass.
+    trained on Algonauts rows without the shared ones may be tested on those. (NSD's own data have
+    NSD's ids without saying so.) Otherwise two sources of NSD's family are refused by name, since
+    nobody can tell their pictures apart. Sources that are no relatives pass.
 
     Args:
       trained: facts of the data that the model was fitted on; 'source', 'id_space' and
@@ -32,9 +32,8 @@ def refuse(trained: dict, trained_ids, tested: dict, tested_ids) -> None:
     Raises:
       LeakError: which pictures, or why they cannot be told apart.
     """
-    space = trained.get('id_space')
     known = trained_ids is not None and tested_ids is not None
-    if known and space is not None and space == tested.get('id_space'):
+    if known and _space(trained) is not None and _space(trained) == _space(tested):
         tests = np.unique(tested_ids)
         seen = tests[np.isin(tests, trained_ids)]
         if len(seen):
@@ -53,6 +52,10 @@ def refuse(trained: dict, trained_ids, tested: dict, tested_ids) -> None:
             'read both with NSD ids (dataset.nsd recovers those of a course copy), or score on '
             "the data set's own test rows",
         )
+
+
+def _space(facts: dict) -> str | None:
+    return facts.get('id_space', 'nsd' if facts.get('source') == 'nsd' else None)
 
 
 def _why(trained: dict, tested: dict) -> str:

@@ -18,6 +18,12 @@ def test_shared_images_that_were_trained_on_are_refused_by_id_with_the_reason(se
         leaks.refuse(ALGONAUTS, trained, NSD, np.repeat(shared, 3))
 
 
+def test_nsds_own_data_have_nsds_ids_without_saying_so():
+    leaks.refuse(ALGONAUTS, [1, 2], {'source': 'nsd'}, [3])
+    with pytest.raises(errors.LeakError, match='1 of 2 test images were trained on, first 2'):
+        leaks.refuse(ALGONAUTS, [1, 2], {'source': 'nsd'}, [2, 3])
+
+
 def test_ids_that_do_not_meet_pass_whatever_the_names_are():
     leaks.refuse(ALGONAUTS, [1, 2, 3], NSD, [4, 5])
     leaks.refuse(NSD, np.arange(5), ALGONAUTS, np.arange(5, 9))
