@@ -78,7 +78,8 @@ def test_rows_without_a_picture_are_left_out_and_counted(tmp_path):
 
 
 def test_what_is_imagined_has_the_picture_that_was_seen(tmp_path):
-    for below, name in (('test', 'n01443537_1.png'), ('artificial', 'shape_1.png')):
+    seen = (('test', 'n01443537_1.png'), ('artificial', 'shape_1.png'))
+    for below, name in (*seen, ('imagery', 'n01443537_1.png')):  # a copy that is not needed
         save(tmp_path / below / name)
     known = {'n01443537_1': tmp_path / 'test' / 'n01443537_1.png'}
     shown = np.array(['n01443537_1', 'shape_1', 'fixation'])
