@@ -30,7 +30,7 @@ def load(root: pathlib.Path, voxels: pairs_voxels.Voxels, rois: dict, notes: lis
                 f'{len(xyz)} voxels in the mask, {v} in {voxels.files[0]} '
                 f'({len(voxels.values)} rows)',
                 root,
-                "it fits the other axis: set dataset.voxels.axes='voxels rows' (or back)"
+                "it fits the other axis: set dataset.voxels.axes='voxels rows', or back"
                 if len(xyz) == len(voxels.values)
                 else 'the mask must be the one that the voxels were taken with',
             )

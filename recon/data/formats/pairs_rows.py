@@ -98,7 +98,7 @@ def check_length(found: int, rows: int, voxels: int, path) -> None:
     what = f'{found} rows, the voxels have {rows} rows (and {voxels} voxels)'
     remedy = 'one row for each row of the voxels, in the same order'
     if found == voxels:
-        remedy = "it fits the other axis: set dataset.voxels.axes='voxels rows' (or back)"
+        remedy = "it fits the other axis: set dataset.voxels.axes='voxels rows', or back"
     elif found == rows + 1:
         remedy = 'one too many: if its first line is a header, set the key to that name'
     raise errors.DataInvalid(what, path, remedy)

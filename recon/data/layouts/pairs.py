@@ -20,7 +20,9 @@ from recon.data.simulator import scenes
 
 KINDS = ('npy', 'h5', 'mat', 'mat73', 'nifti', 'gifti')
 _VERTICES = 10_242
-_AREAS = ('V1', 'V2', 'V3', 'hV4', 'LO', 'FFA', 'PPA')
+# A file of codes can hold areas apart from each other only; masks may overlap.
+_APART = ('V1v', 'V1d', 'V2v', 'V2d', 'V3v', 'V3d', 'hV4', 'LO', 'FFA', 'PPA')
+_UNIONS = ('V1', 'V2', 'V3')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +101,8 @@ def write(
     order, place = _places(study, spec.grid, kind)
     voxels = brains.measure(study.brain, study.signals[study.rows(shown)], rows['session'], run)
     voxels = voxels[:, order]
-    rois = {name: brains.rois(study.brain)[name][order] for name in _AREAS}
+    areas = _APART if kind in ('nifti', 'gifti') else (*_APART, *_UNIONS)
+    rois = {name: brains.rois(study.brain)[name][order] for name in areas}
     _write_voxels(root, kind, voxels, rois, place, spec.grid)
     _write_pictures(root, kind, ids, spec.size, seed)
     words = _write_rows(root, rows, test, study, spec.size, seed)

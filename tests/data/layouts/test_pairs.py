@@ -98,7 +98,7 @@ def test_files_are_as_a_lab_would_have_them(written):
     assert picture.shape == (48, 48, 3) and picture.dtype == np.uint8
     assert (folder / 'voxels.nii.gz').exists() and not (folder / 'ids.csv').exists()
     label = nibabel.load(written['gifti'][0] / 'rois' / 'lh.areas.label.gii')
-    assert label.labeltable.get_labels_as_dict()[1] == 'V1'
+    assert label.labeltable.get_labels_as_dict()[1] == 'V1v'
     header = (written['mat73'][0] / 'voxels.mat').read_bytes()[:128]
     assert header.startswith(b'MATLAB 7.3') and header.endswith(b'IM')
 
