@@ -190,8 +190,9 @@ def _table(cfg, root, name: str) -> dict[int, str]:
     return algonauts_rois.mapping(root / 'roi_masks' / f'mapping_{name}.npy')
 
 
-def _keep(wanted: str, rois: dict, count: int) -> np.ndarray:
-    """[v] bool: the union of the areas that are to be read."""
+def _keep(wanted, rois: dict, count: int) -> np.ndarray:
+    """[v] bool: the union of the areas that are to be read, one text or several."""
+    wanted = wanted if isinstance(wanted, str) else '+'.join(wanted)
     names = [name.strip() for name in wanted.replace('+', ',').split(',') if name.strip()]
     if not names:
         return np.ones(count, bool)

@@ -148,6 +148,8 @@ def test_only_wanted_areas_are_read(tree):
     assert np.array_equal(part.test.voxels, whole.test.voxels[:, keep])
     assert np.array_equal(part.voxel_info['vertex'], whole.voxel_info['vertex'][keep])
     assert np.array_equal(part.rois['FFA'], whole.rois['FFA'][keep])
+    both = load(tree / 's1', rois=('V1', 'FFA'))
+    assert np.array_equal(both.train.voxels, part.train.voxels)
     with pytest.raises(errors.ConfigError, match=r"names 'V9' \| .*V1 \(\d+\)"):
         load(tree / 's1', rois='V1,V9')
     with pytest.raises(errors.DataInvalid, match='no vertex is in mTL-faces'):
