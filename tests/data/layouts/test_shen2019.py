@@ -113,9 +113,8 @@ def test_responses_are_those_of_the_scene_behind_the_id(folder):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize('release', ['original', 'fmriprep'])
-def test_full_scale_has_the_true_numbers(tmp_path, release):
-    root = shen2019.write(tmp_path / 'a', scale='full', release=release)
+def test_full_scale_has_the_true_numbers(tmp_path):
+    root = shen2019.write(tmp_path / 'a', scale='full')
     brain = reader.load({'path': str(root)})
     counts = {name: len(split) for name, split in brain.splits().items()}
     assert counts == {
