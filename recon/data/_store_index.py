@@ -13,7 +13,7 @@ VERSION = 1
 ROWS, VOXELS, INDEX = 'rows.npy', 'voxels.npy', 'index.json'
 KEYS = {'version', 'dtype', 'divisor', 'voxels', 'voxels_sha256', 'about', 'blocks'}
 BLOCK_KEYS = {'first', 'rows', 'sha256', 'sources'}
-PIECE = 32 * 2**20  # bytes handled at once when rows are read or verified
+PIECE = 8 * 2**20  # bytes handled at once when rows are read or verified
 
 
 def read(folder: pathlib.Path) -> dict | None:

@@ -84,9 +84,10 @@ class Store:
         step = max(1, _store_index.PIECE // max(out.shape[1] * 4, 1))
         for start in range(0, len(wanted), step):
             part = out[start : start + step]
-            part[:] = self.data[_run(wanted[start : start + step])][:, columns]
-            if self.divisor != 1:
-                part /= np.float32(self.divisor)
+            # Mapped anew for each piece: pages of the last one do not count as memory in use.
+            data = np.lib.format.open_memmap(self.folder / ROWS, mode='r')
+            piece = data[_run(wanted[start : start + step])][:, columns]
+            np.divide(piece, np.float32(self.divisor), part, dtype=np.float32, casting='same_kind')
         return out
 
 
