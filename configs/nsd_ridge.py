@@ -21,6 +21,7 @@ def get_config(arg=None):
         dataset=dict(
             **dict(name='nsd', subject=1, space='func1pt8mm', betas='b3', voxels='nsdgeneral'),
             sessions=0,  # all that are there
+            annotations=False,  # labels and captions: nothing here needs them
         ),
         preprocess=dict(
             order=('normalise', 'repeats'),

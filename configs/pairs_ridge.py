@@ -1,6 +1,7 @@
 r"""Ridge regression from your own arrays to small pictures, or to image statistics.
 
-Data: a folder with voxels, ids and images (docs/datasets/pairs.md); a fifth of the images tests.
+Data: a folder with voxels, ids and images (docs/datasets/pairs.md); the test ids that it names, or
+a fifth of the images.
 Method: z-score over the training rows, repeats averaged, one penalty for all values by
 leave-one-out.
 
@@ -22,5 +23,4 @@ def get_config(arg=None):
             normalise=dict(by='all'),
             repeats=dict(train='mean', test='mean'),
         ),
-        split='fraction',
     )

@@ -157,6 +157,10 @@ def test_labels_and_captions_come_with_annotations_and_only_then(brain, copy):
     assert without.labels is None and without.captions is None
 
 
+def test_annotations_can_be_left_unread(folder):
+    assert load(folder, annotations=False).labels is None
+
+
 def test_repeats_sessions_and_the_mixed_ceiling_fit_the_preprocessing(brain):
     options = {
         'order': ('normalise', 'repeats'),
