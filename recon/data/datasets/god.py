@@ -61,18 +61,7 @@ def load(cfg) -> types.BrainData:
     """
     cfg = {key: cfg.get(key, default) for key, default in DEFAULTS.items()}
     path = _file(cfg)
-    with bdata.opened(path) as file:
-        cortex = kamitani_rows.cortex(file, cfg['rois'])
-        kind = kamitani_rows.numbers(file, 'DataType')
-        everything = kamitani_rows.Part(
-            file.select(cortex.columns, np.float32),
-            kamitani_rows.natural(file),
-            kamitani_rows.numbers(file, 'Run'),
-            kamitani_rows.numbers(file, 'Session'),
-        )
-    parts = {name: everything.rows(kind == code) for code, name in PARTS.items()}
-    del everything
-    _check_parts(parts, kind, path)
+    cortex, parts = _read(path, cfg['rois'])
     notes = kamitani_checks.cortex_notes(cortex) + kamitani_checks.check_unit(
         {name: part for name, part in parts.items() if len(part.run)}, path
     )
@@ -97,20 +86,39 @@ def load(cfg) -> types.BrainData:
         images=images,
         rois=cortex.rois,
         voxel_info=cortex.info,
-        facts={
-            'source': 'god',
-            'subject': cfg['subject'],
-            'split': splitting.describe(
-                cfg['split'], 'the training and test runs of the data set (DataType 1 and 2)'
-            ),
-            'rows': 'single trials' if cfg['rows'] == 'single' else 'mean of each image',
-            'voxel_unit': 'as stored in the file, which does not say',
-            'file': path.name,
-            'categories': kamitani_checks.categories(made),
-            'notes': notes + said,
-        }
-        | simulated,
+        facts=_facts(cfg, path, made, notes + said) | simulated,
     )
+
+
+def _read(path, rois) -> tuple:
+    """The Cortex of a file, and its rows by DataType."""
+    with bdata.opened(path) as file:
+        cortex = kamitani_rows.cortex(file, rois)
+        kind = kamitani_rows.numbers(file, 'DataType')
+        everything = kamitani_rows.Part(
+            file.select(cortex.columns, np.float32),
+            kamitani_rows.natural(file),
+            kamitani_rows.numbers(file, 'Run'),
+            kamitani_rows.numbers(file, 'Session'),
+        )
+    parts = {name: everything.rows(kind == code) for code, name in PARTS.items()}
+    _check_parts(parts, kind, path)
+    return cortex, parts
+
+
+def _facts(cfg: dict, path: pathlib.Path, made: dict, notes: list[str]) -> dict:
+    return {
+        'source': 'god',
+        'subject': cfg['subject'],
+        'split': splitting.describe(
+            cfg['split'], 'the training and test runs of the data set (DataType 1 and 2)'
+        ),
+        'rows': 'single trials' if cfg['rows'] == 'single' else 'mean of each image',
+        'voxel_unit': 'as stored in the file, which does not say',
+        'file': path.name,
+        'categories': kamitani_checks.categories(made),
+        'notes': notes,
+    }
 
 
 def _file(cfg: dict) -> pathlib.Path:

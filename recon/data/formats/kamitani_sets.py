@@ -95,8 +95,8 @@ def pictures(shown: np.ndarray, kind: str, images: pathlib.Path, known: dict) ->
             keep,
             found,
             [
-                f'{kind}: {(~keep).sum()} rows of {len(lacking)} stimuli are left out, first '
-                f'{lacking[0]}: no picture of that name'
+                f'{kind}: {(~keep).sum()} rows are left out, of which there is no picture: '
+                f'{len(lacking)} of {len(distinct)} stimuli, first {lacking[0]}'
             ],
         )
     return keep, found, []

@@ -235,7 +235,9 @@ def test_further_sets_without_names_or_pictures_are_left_out_with_a_note(copy):
     assert list(found.extra_tests) == ['imagery']
     assert 'artificial is left out' in said and 'artificial.tsv' in said
     assert 'letters is left out: none of its pictures' in said
-    assert '2 rows of 1 stimuli are left out, first fixation' in said
+    assert (
+        '2 rows are left out, of which there is no picture: 1 of 8 stimuli, first fixation' in said
+    )
 
 
 def test_a_list_in_another_order_names_the_same_rows_and_one_off_by_one_is_refused(copy, brain):

@@ -72,7 +72,9 @@ def test_rows_without_a_picture_are_left_out_and_counted(tmp_path):
     shown = np.array(['A', 'B', 'A', 'C'])
     keep, found, notes = kamitani_sets.pictures(shown, 'letters', tmp_path, {})
     assert keep.tolist() == [True, False, True, False] and set(found) == {'A'}
-    assert notes == ['letters: 2 rows of 2 stimuli are left out, first B: no picture of that name']
+    assert notes == [
+        'letters: 2 rows are left out, of which there is no picture: 2 of 3 stimuli, first B'
+    ]
     keep, found, notes = kamitani_sets.pictures(shown[[1]], 'letters', tmp_path, {})
     assert not keep.any() and not found and 'none of its pictures' in notes[0]
 
