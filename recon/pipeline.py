@@ -13,6 +13,7 @@ from recon.data import prepare
 from recon.data.preprocess import audit
 from recon.metrics import ceiling, suite
 from recon.report import html
+from recon.report import surface as surfaces
 from recon.train import checkpoint, log
 
 DEFAULTS = dict(
@@ -28,6 +29,7 @@ DEFAULTS = dict(
     draws=10_000,  # bootstrap
     permutations=1_000,
     audit=dict(audit.DEFAULTS),
+    surface='',  # folder of the full fsaverage (surf/lh.inflated ...) to draw maps on
     layout='',  # simulated files in this data set's layout, written by launch (`:smoke`)
 )
 
@@ -53,6 +55,7 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
         logging.info('%s is done; nothing to do', workdir)
         return workdir / 'report.html'
 
+    surface = surfaces.read(cfg.surface) if cfg.surface else {}
     raw = lookup.find('recon.data.datasets', cfg.dataset.name, 'dataset.name').load(cfg.dataset)
     brain, _ = prepare.run(cfg.preprocess, raw)  # fitted on the training rows alone
     audited = audit.check(cfg.audit, raw, brain, cfg.preprocess)
@@ -84,7 +87,8 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
         )
         for name, answers in further.items():
             folder.npz(f'extra_tests/{name}.npz', arrays(cfg, *answers))
-        describe(folder, this, fitted, controlled.pop('curves'), decoded, truth)
+        maps = describe(folder, this, fitted, controlled.pop('curves'), decoded, truth)
+        folder.npz('maps.npz', maps | surface)
         progress.step('describe')
 
         folder.json(
@@ -186,8 +190,8 @@ def arrays(cfg, test, decoded: dict, truth) -> dict:
     return {'pred': predicted[f'{experiment.answer(cfg)}_pred']} | rows | predicted
 
 
-def describe(folder, this, fitted: dict, curves: list, decoded: dict, truth) -> None:
-    """Writes decoder.json and maps.npz: what the decoders say of themselves, for the report."""
+def describe(folder, this, fitted: dict, curves: list, decoded: dict, truth) -> dict:
+    """Writes decoder.json, what the decoders say of themselves; gives maps.npz's arrays."""
     told, maps = {}, this.voxel_maps()
     for name, params in fitted.items():
         told[name] = this.describe(params)
@@ -200,7 +204,7 @@ def describe(folder, this, fitted: dict, curves: list, decoded: dict, truth) -> 
     if curves:
         told['learning'] = {'curves': curves, 'tables': [], 'facts': {}}
     folder.json('decoder.json', told)
-    folder.npz('maps.npz', maps)
+    return maps
 
 
 def each_value(layer: str, decoded, truth) -> dict:

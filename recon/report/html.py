@@ -5,13 +5,13 @@ import pathlib
 import jinja2
 
 from recon.core import errors, results
-from recon.report import cards, sections, tables, words
+from recon.report import cards, inspection, sections, tables, words
 
 _TEMPLATES = pathlib.Path(__file__).parent / 'templates'
 
 
 def write(run_dir) -> pathlib.Path:
-    """Writes DIR/report.html from what a run left in DIR.
+    """Writes DIR/report.html from what a run, or an inspection, left in DIR.
 
     Args:
       run_dir: a run folder; only scores.json and run.json are
@@ -25,6 +25,8 @@ def write(run_dir) -> pathlib.Path:
       DataInvalid: a file of the folder does not hold what it should.
     """
     run_dir = pathlib.Path(run_dir)
+    if (run_dir / 'inspection.json').exists():
+        return inspection.write(run_dir)
     if not (run_dir / 'scores.json').exists():
         raise errors.DataMissing(
             'no scores.json, so there is nothing to report',

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFIGS = sorted(p.stem for p in (ROOT / 'configs').glob('[a-z]*.py') if p.stem != 'common')
-QUICK = ('digits69_ridge', 'miyawaki2008_omp', 'quickstart')
+QUICK = ('digits69_ridge', 'inspect', 'miyawaki2008_omp', 'quickstart')
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,10 @@ def test_the_smoke_run_of_a_config_reaches_its_report(name, tmp_path, run):
     code, out, err = run(f'--config=configs/{name}.py:smoke', f'--workdir={tmp_path / name}')
     assert code == 0, err
     page = (tmp_path / name / 'report.html').read_text()
-    scores = json.loads((tmp_path / name / 'scores.json').read_text())
     assert str(tmp_path / name / 'report.html') in out and '<img' in page
+    if name == 'inspect':
+        return
+    scores = json.loads((tmp_path / name / 'scores.json').read_text())
     for entry in scores['scores'].values():
         assert entry['n'] == scores['n'] and entry['ci95'] and entry['chance'] is not None
         assert 0 < entry['p'] <= 1
