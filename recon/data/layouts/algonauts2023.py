@@ -25,7 +25,8 @@ def write(root, *, subject: int = 1, scale: str = 'toy', seed: int = 0) -> pathl
     'full' has the true numbers of vertices and of test pictures, 425-pixel PNG files, and one fifth
     of the training pictures (1,968 for subject 1) over 12 planned sessions: with all 9,841 arrays,
     truth and pictures would be some 5.5 GB and 20 minutes of drawing. It takes some 1.1 GB on disk,
-    the truth included, and five minutes. Masks in fsaverage space have all 163,842 values at both scales.
+    the truth included, and five minutes. Masks in fsaverage space have all 163,842 values at both
+    scales.
 
     The truth, `<root>_truth/truth.npz`: see `docs/datasets/algonauts2023.md`.
 
