@@ -1,7 +1,7 @@
 r"""Ridge regression from one subject of the Algonauts 2023 data to small pictures, or statistics.
 
-Data: Algonauts 2023 (docs/datasets/algonauts2023.md), the official tree or the course repack; a
-fifth of the training images is held out by image, since the test responses were withheld.
+Data: Algonauts 2023 (docs/datasets/algonauts2023.md), the official tree or the course repack;
+the test split where its responses are there, else a fifth of the training images.
 Method: voxels come z-scored by session and averaged over repeats; z-scored once more over the
 training rows; one penalty for all values by leave-one-out.
 
@@ -14,11 +14,10 @@ from configs import common
 
 
 def get_config(arg=None):
-    """Options of common.linear; split=own takes the test split where its responses are there."""
+    """Options of common.linear."""
     return common.linear(
         arg,
         dataset=dict(name='algonauts2023', subject=1),
         preprocess=dict(order=('normalise',), normalise=dict(by='all')),
-        split='fraction',
         areas=('V1', 'V2', 'V3', 'hV4', 'early_visual', 'FFA', 'PPA', 'EBA'),
     )

@@ -28,8 +28,6 @@ def get_config(arg=None):
         dataset=dict(name=name) | (dict(path=options.path) if options.path else {}),
         inspect=dict(surface=options.surface),
     )
-    if options.smoke and options.layout.endswith('_course'):
-        cfg.dataset.split = dict(by='fraction')  # it names no test split of its own
     if options.smoke and name == 'simulated':
         cfg.dataset.update(n_train=120, n_test=20, voxels=600, size=32)
     elif options.smoke:

@@ -173,10 +173,11 @@ def test_facts_say_what_a_row_is_and_that_files_are_simulated(tree, copy):
     assert any('left vertices, published are 19004' in note for note in facts['notes'])
 
 
-def test_without_test_responses_the_error_says_how_to_split_and_splits_are_by_image(copy):
+def test_without_test_responses_a_fraction_tests_and_splits_are_by_image(copy):
     shutil.rmtree(copy / 'subj01' / 'test_split' / 'test_fmri')
-    with pytest.raises(errors.DataMissing, match=r"split.by='fraction'.*8:2.*7:3.*4950/50"):
-        load(copy)
+    drawn = load(copy)
+    assert any('20% of the training pictures test' in note for note in drawn.facts['notes'])
+    assert len(drawn.test) == 80 and '20% of the images test' in drawn.facts['split']
     for test, count in ((0.2, 80), (0.3, 120)):
         brain = load(copy, split=FRACTION | {'test': test, 'validation': 0.1})
         assert len(brain.test) == count and brain.validation is not None
@@ -418,8 +419,7 @@ def test_the_course_copy_is_the_writers(course):
     for i, shown in zip((2, 10), drawn, strict=True):
         with Image.open(folder / f'{i}.png') as picture:
             assert np.array_equal(shown, np.asarray(picture, np.float32) / 255)
-    with pytest.raises(errors.DataMissing, match="split.by='fraction'"):
-        load(course)
+    assert_is_the_truth(load(course), truth)
 
 
 def test_the_course_copy_gets_its_nsd_ids_back(course, tmp_path):
