@@ -7,7 +7,7 @@ import numpy as np
 from absl import logging
 
 from recon.core import errors, image, lookup, provenance, results, settings, stats, types
-from recon.data import alignment, findings, hypotheses, orientation, readout, summary
+from recon.data.checks import alignment, findings, hypotheses, orientation, readout, summary
 from recon.data.preprocess import audit
 from recon.metrics import ceiling
 from recon.report import inspection, surface

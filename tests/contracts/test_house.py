@@ -16,7 +16,7 @@ TOP = {
     *('pyproject.toml', 'Makefile', '.ci', 'constraints', 'benchmarks', 'docs', 'CONTRIBUTING.md'),
     *('CHANGELOG.md', 'CITATION.cff', 'LICENSE', '.gitignore'),
 }
-_ROOMS = ('datasets', 'formats', 'layouts', 'preprocess')
+_ROOMS = ('checks', 'datasets', 'formats', 'layouts', 'preprocess')
 PACKAGES = ('decoders', 'metrics', 'core', *(f'data/{room}' for room in _ROOMS))
 
 

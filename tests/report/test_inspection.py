@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recon.core import errors, results
-from recon.data import findings, readout
+from recon.data.checks import findings, readout
 from recon.report import census, inspection
 
 TRIED = readout.answer(

@@ -6,7 +6,8 @@ import re
 import numpy as np
 
 from recon.core import errors, types
-from recon.data import leaks, mark, splitting
+from recon.data import mark, splitting
+from recon.data.checks import leaks
 from recon.data.formats import (
     algonauts_fmri,
     algonauts_images,

@@ -6,7 +6,8 @@ import hashlib
 import numpy as np
 
 from recon.core import errors, image, types
-from recon.data import alignment, prepare
+from recon.data import prepare
+from recon.data.checks import alignment
 from recon.data.preprocess import rois
 
 DEFAULTS = dict(

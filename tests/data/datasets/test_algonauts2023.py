@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from recon.core import errors
-from recon.data import hypotheses, mark, orientation, splitting
+from recon.data import mark, splitting
+from recon.data.checks import hypotheses, orientation
 from recon.data.datasets import algonauts2023
 from recon.data.formats import algonauts_rois
 from recon.data.layouts import _coco

@@ -11,7 +11,7 @@ import scipy.io
 from PIL import Image
 
 from recon.core import errors
-from recon.data import alignment
+from recon.data.checks import alignment
 from recon.data.datasets import god
 from recon.data.formats import files
 from recon.data.layouts import god as layout

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recon.core import errors
-from recon.data import alignment
+from recon.data.checks import alignment
 from recon.data.datasets import shen2019
 from recon.data.formats import files
 from recon.data.layouts import shen2019 as layout

@@ -3,7 +3,7 @@
 import numpy as np
 
 from recon.core import errors, types
-from recon.data import readout
+from recon.data.checks import readout
 
 
 def check(train: types.Split, images: types.Images, rois=None, seed: int = 0) -> dict:

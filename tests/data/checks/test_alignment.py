@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from recon.core import types
-from recon.data import alignment
+from recon.data.checks import alignment
 from tests.data import small
 
 

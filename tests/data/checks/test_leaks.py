@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recon.core import errors
-from recon.data import leaks
+from recon.data.checks import leaks
 
 NSD = {'source': 'nsd', 'id_space': 'nsd', 'test': 'shared1000'}
 ALGONAUTS = {'source': 'algonauts2023', 'id_space': 'nsd', 'contains_shared1000': True}

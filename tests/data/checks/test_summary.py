@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from recon.data import summary
+from recon.data.checks import summary
 from tests.data import small
 
 

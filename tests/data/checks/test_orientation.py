@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recon.core import types
-from recon.data import orientation
+from recon.data.checks import orientation
 from recon.data.datasets import simulated
 
 

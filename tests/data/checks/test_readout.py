@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from recon.data import readout
+from recon.data.checks import readout
 from tests.data import small
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recon.core import errors, types
-from recon.data import hypotheses
+from recon.data.checks import hypotheses
 from tests.data import small
 
 

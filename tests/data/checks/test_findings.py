@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from recon.data import findings, readout
+from recon.data.checks import findings, readout
 
 CLEAN = {
     'facts': {'source': 'x'},

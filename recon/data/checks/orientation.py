@@ -7,7 +7,7 @@ half of V1 to V3 sees the right half of the picture, and its ventral parts see t
 import numpy as np
 
 from recon.core import types
-from recon.data import readout
+from recon.data.checks import readout
 
 _LEAST = 5  # voxels of a part of the visual field, below which nothing is asked
 _MIRRORED = 'mirrored left to right'
