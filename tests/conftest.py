@@ -2,6 +2,9 @@
 
 import os
 import pathlib
+import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -30,3 +33,27 @@ def shared(request, root):
             pytest.fail(missing)
         pytest.skip(missing)
     return path
+
+
+@pytest.fixture(scope='session')
+def full(tmp_path_factory):
+    """`full(layout)`: (folder, peak KiB), subject 2 at true array sizes, written once a session."""
+    written = {}
+
+    def write(layout):
+        if layout not in written:
+            out = tmp_path_factory.mktemp('full') / layout
+            words = [f'--layout={layout}', f'--out={out}', '--subject=2', '--scale=full']
+            code = (
+                'import resource, sys; from launch import simulate; code = simulate.main('
+                f'{words}); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); '
+                'sys.exit(code)'
+            )
+            done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            written[layout] = out, int(done.stdout.split()[-1])
+        return written[layout]
+
+    yield write
+    for out, _ in written.values():
+        shutil.rmtree(out.parent, ignore_errors=True)

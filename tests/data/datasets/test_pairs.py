@@ -78,12 +78,6 @@ def test_other_subjects_and_seeds_are_read_as_well(tmp_path, subject, seed):
     check_all(load(folder), truth_of(folder))
 
 
-@pytest.mark.long
-def test_full_scale_is_read_as_the_simulator_knows_it(tmp_path):
-    folder = layout.write(tmp_path / 'a', subject=2, scale='full')
-    check_all(load(folder), truth_of(folder))
-
-
 def test_stored_axes_are_as_the_config_states_them(folder, written):
     truth, voxels = truth_of(written['npy']), np.load(folder / 'voxels.npy')
     save(folder / 'voxels.npy', voxels.T)

@@ -72,12 +72,6 @@ def test_the_reader_returns_what_the_simulator_knows(written, subject):
     prepare.run({'order': ('normalise',), 'normalise': {'by': 'all'}}, brain)  # nothing is NaN
 
 
-@pytest.mark.long
-def test_full_scale_is_what_the_simulator_knows(tmp_path):
-    folder = layout.write(tmp_path / 'a', subject=2, scale='full')
-    check_all(load(folder, subject=2), truth_of(folder))
-
-
 def test_voxels_and_pictures_are_as_h5py_and_scipy_read_them(written):
     brain, folder = load(written[1]), written[1]
     train, test = held(folder, 'dataTrnS1'), held(folder, 'dataValS1')

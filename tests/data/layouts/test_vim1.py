@@ -92,11 +92,11 @@ def test_near_voxels_lie_near_each_other(folder):
 
 
 @pytest.mark.long
-def test_full_scale_has_the_counts_of_the_real_files(tmp_path):
-    vim1.write(tmp_path / 'a', scale='full')
-    with h5py.File(tmp_path / 'a' / 'EstimatedResponses.mat') as file:
+def test_full_scale_has_the_counts_of_the_real_files(full):
+    folder, _ = full('vim1')
+    with h5py.File(folder / 'EstimatedResponses.mat') as file:
         assert file['dataTrnS1'].shape == (1750, 25_915) and file['dataValS1'].shape[0] == 120
-    assert scipy.io.whosmat(tmp_path / 'a' / 'Stimuli.mat')[0][1] == (1750, 128, 128)
+    assert scipy.io.whosmat(folder / 'Stimuli.mat')[0][1] == (1750, 128, 128)
 
 
 def test_unknown_scales_and_subjects_are_refused(tmp_path):
