@@ -23,7 +23,7 @@ BANDS = tuple(f'lag{i}to{i + 1}' for i in range(11))  # retinotopic bands of the
 SIDE = 10
 TR = 2.0
 _REMEDY = (
-    '`python launch/fetch.py miyawaki2008` fetches it (153 MB); or set dataset.path, or '
+    '`python launch/fetch.py miyawaki2008 --accept` fetches it (153 MB); or set dataset.path, or '
     'dataset.download=true'
 )
 
