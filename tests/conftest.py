@@ -36,6 +36,14 @@ def shared(request, root):
 
 
 @pytest.fixture(scope='session')
+def bdpy():
+    """The Kamitani lab's own reader, which does not install on newer Pythons."""
+    return pytest.importorskip(
+        'bdpy', reason='bdpy installs on Python 3.11: make PYTHON=python3.11'
+    )
+
+
+@pytest.fixture(scope='session')
 def full(tmp_path_factory):
     """`full(layout)`: (folder, peak KiB), subject 2 at true array sizes, written once a session."""
     written = {}

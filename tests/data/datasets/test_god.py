@@ -3,7 +3,6 @@ import os
 import pickle
 import shutil
 
-import bdpy
 import h5py
 import numpy as np
 import pytest
@@ -99,7 +98,7 @@ def test_subjects_differ_in_size(tmp_path, brain):
     assert load(root, subject=2).train.voxels.shape[1] != brain.train.voxels.shape[1]
 
 
-def test_voxels_areas_and_ids_are_those_that_bdpy_selects(folder, brain):
+def test_voxels_areas_and_ids_are_those_that_bdpy_selects(folder, brain, bdpy):
     theirs = bdpy.BData(str(folder / 'Subject1.h5'))
     kind = theirs.select('DataType')[:, 0]
     for code, split in ((1, brain.train), (2, brain.test)):

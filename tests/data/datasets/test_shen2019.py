@@ -1,7 +1,6 @@
 import os
 import shutil
 
-import bdpy
 import h5py
 import numpy as np
 import pytest
@@ -106,7 +105,7 @@ def test_rows_areas_and_places_are_the_writers_to_the_bit(tmp_path, release, sub
     assert found.facts['categories'] == {'train': 15, 'test': 12, 'shared': 0}
 
 
-def test_voxels_and_names_are_those_that_bdpy_gives(folder, brain, fmriprep):
+def test_voxels_and_names_are_those_that_bdpy_gives(folder, brain, fmriprep, bdpy):
     theirs = bdpy.BData(str(folder / TRAIN))
     wanted = theirs.select('ROI_V4').astype(np.float32)
     assert np.array_equal(brain.train.voxels[:, brain.rois['V4']], wanted)
@@ -168,7 +167,7 @@ def test_a_session_may_be_held_out(fmriprep, folder):
     refused(folder, 'dataset.split.sessions is', errors.ConfigError, split=split)
 
 
-def test_runs_that_restart_in_each_session_are_told_apart(fmriprep):
+def test_runs_that_restart_in_each_session_are_told_apart(fmriprep, bdpy):
     theirs = bdpy.BData(str(fmriprep / NEW))
     assert theirs.get('Run').max() < len(np.unique(load(fmriprep).train.run)) == 15
 

@@ -1,7 +1,6 @@
 import pickle
 import tracemalloc
 
-import bdpy
 import h5py
 import numpy as np
 import pytest
@@ -10,6 +9,8 @@ import scipy.io
 from recon.core import errors
 from recon.data.formats import bdata
 from recon.data.layouts import _bdata as writer
+
+bdpy = pytest.importorskip('bdpy', reason='bdpy installs on Python 3.11: make PYTHON=python3.11')
 
 
 def made(rows, voxels, seed):

@@ -1,6 +1,5 @@
 import hashlib
 
-import bdpy
 import h5py
 import numpy as np
 import pytest
@@ -66,7 +65,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path, relea
     assert all(other[n] != one[n] for n in one if n.endswith('.h5'))
 
 
-def test_the_original_has_the_id_in_the_second_column_and_numbers_for_the_other_sets(folder):
+def test_the_original_has_the_id_in_the_second_column_and_numbers_for_the_other_sets(folder, bdpy):
     label = bdpy.BData(str(folder / 'sub-01_perceptionNaturalImageTraining_original_VC.h5'))
     assert 'ROI_V4' in label.metadata.key and 'Session' not in label.metadata.key
     label = label.get('Label')
@@ -76,7 +75,7 @@ def test_the_original_has_the_id_in_the_second_column_and_numbers_for_the_other_
     assert (folder / 'ArtificialImage.tsv').read_text().splitlines()[0] == 'shape_1\t1.0'
 
 
-def test_fmriprep_has_value_maps_families_sessions_and_nan(fmriprep):
+def test_fmriprep_has_value_maps_families_sessions_and_nan(fmriprep, bdpy):
     data = bdpy.BData(str(fmriprep / 'sub-01_ImageNetTraining_fmriprep_volume_native.h5'))
     assert {'ROI_hV4', 'voxel_x', 'voxel_i', 'Session', 'MotionParameter'} < set(data.metadata.key)
     assert 'ROI_V4' not in data.metadata.key
