@@ -39,7 +39,7 @@ def shared(request, root):
 def bdpy():
     """The Kamitani lab's own reader, which does not install on newer Pythons."""
     return pytest.importorskip(
-        'bdpy', reason='bdpy installs on Python 3.11: make PYTHON=python3.11'
+        'bdpy', reason='bdpy needs Python 3.11: make PYTHON=python3.11'
     )
 
 

@@ -10,7 +10,7 @@ from recon.core import errors
 from recon.data.formats import bdata
 from recon.data.layouts import _bdata as writer
 
-bdpy = pytest.importorskip('bdpy', reason='bdpy installs on Python 3.11: make PYTHON=python3.11')
+bdpy = pytest.importorskip('bdpy', reason='bdpy needs Python 3.11: make PYTHON=python3.11')
 
 
 def made(rows, voxels, seed):
