@@ -38,9 +38,7 @@ def shared(request, root):
 @pytest.fixture(scope='session')
 def bdpy():
     """The Kamitani lab's own reader, which does not install on newer Pythons."""
-    return pytest.importorskip(
-        'bdpy', reason='bdpy needs Python 3.11: make PYTHON=python3.11'
-    )
+    return pytest.importorskip('bdpy', reason='bdpy needs Python 3.11: make PYTHON=python3.11')
 
 
 @pytest.fixture(scope='session')
