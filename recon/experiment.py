@@ -75,7 +75,18 @@ class Experiment:
     def target(self, name: str) -> np.ndarray:
         """[n ...]: what decoder `name` learns, one row for each training row."""
         _, inverse = np.unique(self.brain.train.image_id, return_inverse=True)
-        return self.values(name, self.train_ids)[inverse]
+        if name not in self._kept:  # every control learns it again; pictures are slow to read
+            if name == 'pixels':
+                values = image.pixels(self.train_answers, self.brain.images.channels)
+            else:
+                values = self.values(name, self.train_ids)
+            self._kept[name] = values
+        return self._kept[name][inverse]
+
+    @functools.cached_property
+    def _kept(self) -> dict:
+        """{target: its values for the distinct training images}."""
+        return {}
 
     def _measured(self, name: str, ids) -> np.ndarray:
         spec, channels = self.cfg.targets[name], self.brain.images.channels

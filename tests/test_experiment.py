@@ -95,3 +95,18 @@ def test_shuffled_rows_are_fitted_to_other_rows_targets(monkeypatch):
         map(tuple, whole[:10].reshape(10, -1))
     )
     assert not np.array_equal(seen['y'], whole[:10])
+
+
+def test_training_pictures_are_read_once_however_often_a_target_is_learned(monkeypatch):
+    this, _ = made({'pixels': {'size': (4, 4)}, 'stats': {'layer': 'image_statistics'}})
+    asked, whole = [], data.Images.__getitem__
+    monkeypatch.setattr(
+        data.Images, '__getitem__', lambda images, ids: asked.append(len(ids)) or whole(images, ids)
+    )
+    first = [this.target('pixels'), this.target('stats')]
+    np.testing.assert_array_equal(this.train_answers, this.true_answers(this.train_ids))
+    seen = len(asked)
+    again = [this.target('pixels'), this.target('stats')]
+    assert len(asked) == seen
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
