@@ -102,6 +102,8 @@ def load(cfg) -> types.BrainData:
     }  # fmt: skip
     captions = pairs_rows.captions(root, cfg, cfg['ids']['base'])
     labels, names = pairs_rows.labels(root, cfg, cfg['ids']['base'], images.ids)
+    for role, said in (('captions', captions), ('labels', labels)):
+        pairs_rows.check_pictured(root / (cfg[role]['file'] or role), said, images.ids, notes)
     left_out = n - sum(len(index) for index in parts.values())
     if left_out:
         notes.append(f'{left_out} of {n} rows are in no part')
@@ -188,7 +190,8 @@ def _check_known(image_id, known, where, base: int) -> None:
             if np.isin(image_id - shift, known).all():
                 remedy = f'ids look {word}-based: set dataset.ids.base={base + shift}; {remedy}'
     raise errors.DataInvalid(
-        f'{len(absent)} of {len(np.unique(image_id))} ids have no picture, first {absent[0]}',
+        f'{len(absent)} of {len(np.unique(image_id))} ids have no picture, '
+        f'first {absent.tolist()[0]!r}',
         where,
         remedy,
     )

@@ -198,7 +198,10 @@ def _column(path, key: str, delimiter: str) -> np.ndarray:
     if key:
         table = files.table(path, delimiter)
         return table[choose(table, key, path)]
-    lines = [line.strip() for line in files.text(path).splitlines() if line.strip()]
+    text = files.text(path)
+    if '\0' in text:
+        raise errors.DataInvalid('no text: it holds zero bytes', path, 'write it again')
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines or any(delimiter in line for line in lines):
         raise errors.DataInvalid(
             'no rows' if not lines else 'several columns and no key', path, 'set the key'

@@ -154,9 +154,11 @@ def own_parts(root, cfg: dict, image_id, base: int, voxels: int) -> np.ndarray |
         if wanted.dtype.kind != image_id.dtype.kind or not np.isin(wanted, image_id).all():
             absent = wanted[~np.isin(wanted, image_id)]
             raise errors.DataInvalid(
-                f'{len(absent)} of {len(wanted)} {name} ids are of no row, first {absent[0]}',
+                f'{len(absent)} of {len(wanted)} {name} ids are of no row, '
+                f'first {absent.tolist()[0]!r}',
                 given[1],
-                f'ids of the rows are like {image_id[0]} (both are counted from dataset.ids.base)',
+                f'ids of the rows are like {image_id.tolist()[0]!r} (both are counted from '
+                'dataset.ids.base)',
             )
         here = np.isin(image_id, wanted)
         both = here & (part != 'train')
@@ -172,6 +174,46 @@ def own_parts(root, cfg: dict, image_id, base: int, voxels: int) -> np.ndarray |
             'ids of validation and none of test', root, 'add test_ids.txt, or set dataset.split'
         )
     return part if given_parts else None
+
+
+def check_pictured(path, said: dict | None, known: np.ndarray, notes: list) -> None:
+    """What is said of pictures (captions, labels) must be of those that are there.
+
+    A table may tell of more pictures than were shown, or of fewer: that is noted.
+
+    Args:
+      path: for messages.
+      said: {image id: ...}, or None.
+      known: ids of the pictures.
+      notes: a sentence is added where ids differ.
+
+    Raises:
+      DataInvalid: hardly any id has a picture, or all have once they are counted from another base.
+    """
+    if not said:
+        return
+    keys = np.array(list(said))
+    same = keys.dtype.kind == known.dtype.kind
+    there = np.isin(keys, known) if same else np.zeros(len(keys), bool)
+    if there.all():
+        return
+    what = (
+        f'{(~there).sum()} of {len(keys)} ids have no picture, first {keys[~there].tolist()[0]!r}'
+    )
+    like = f'ids of the pictures are like {known.tolist()[0]!r} ... {known.tolist()[-1]!r}'
+    if same and keys.dtype.kind == 'i':
+        for shift, word in ((1, '1'), (-1, '0')):
+            if np.isin(keys - shift, known).all():
+                raise errors.DataInvalid(
+                    what,
+                    path,
+                    f'ids look {word}-based beside those of the rows: count both from one '
+                    f'dataset.ids.base; {like}',
+                )
+    if there.sum() < min(len(keys), len(known)) / 2:
+        raise errors.DataInvalid(what, path, f'wanted the ids of the pictures; {like}')
+    lacking = len(known) - int(there.sum())
+    notes.append(f'{path.name}: {what}; of {lacking} of {len(known)} pictures it says nothing')
 
 
 def captions(root, cfg: dict, base: int) -> dict | None:

@@ -153,6 +153,16 @@ def test_a_folder_of_pictures_that_counts_otherwise_than_the_ids_is_said(folder)
         load(folder)
 
 
+@pytest.mark.parametrize('name', ['labels.csv', 'captions.csv'])
+def test_labels_and_captions_that_count_otherwise_than_the_pictures_are_refused(folder, name):
+    header, *lines = (folder / name).read_text().splitlines()
+    cut = [line.split(',', 1) for line in lines]
+    (folder / name).unlink()
+    (folder / name).write_text('\n'.join([header, *(f'{int(i) + 1},{rest}' for i, rest in cut)]))
+    with pytest.raises(errors.DataInvalid, match=f'ids look 1-based.*{name[:-4]}|{name[:-4]}.*1-b'):
+        load(folder)
+
+
 def test_test_ids_count_as_the_ids_do(folder, written):
     save(folder / 'ids.npy', np.load(folder / 'ids.npy') + 1)
     test = np.loadtxt(folder / 'test_ids.txt', dtype=int) + 1

@@ -145,3 +145,31 @@ def test_labels_are_flags_or_classes(tmp_path):
     assert labels[20].tolist() == [0, 1] and names == ('label 0', 'label 1')
     with pytest.raises(errors.DataInvalid, match='2 pictures'):
         pairs_rows.labels(tmp_path, cfg(), 0, np.array([10, 20]))
+
+
+def test_ids_of_labels_and_captions_are_those_of_the_pictures():
+    known, notes = np.arange(40), []
+    pairs_rows.check_pictured(HERE, None, known, notes)
+    pairs_rows.check_pictured(HERE, dict.fromkeys(range(40)), known, notes)
+    pairs_rows.check_pictured(HERE, dict.fromkeys(range(5)), known, notes)  # of few pictures
+    assert not notes
+    for shift, word in ((1, 1), (-1, 0)):
+        for ids in (known, 3 * known):
+            with pytest.raises(errors.DataInvalid, match=f'ids look {word}-based.*like 0 ...'):
+                pairs_rows.check_pictured(HERE, dict.fromkeys((ids + shift).tolist()), ids, notes)
+    for keys in (range(500, 540), ['a', 'b']):
+        with pytest.raises(errors.DataInvalid, match='ids have no picture, first (500|.a.)'):
+            pairs_rows.check_pictured(HERE, dict.fromkeys(keys), known, notes)
+    pairs_rows.check_pictured(HERE, dict.fromkeys(range(2, 300)), known, notes)
+    assert '260 of 298 ids have no picture, first 40; of 2 of 40 pictures' in notes[0]
+
+
+def test_ids_that_cannot_be_printed_are_shown_all_the_same(tmp_path):
+    ids = np.array([4, 5])
+    (tmp_path / 'test_ids.txt').write_bytes(bytes(9))
+    with pytest.raises(errors.DataInvalid, match='it holds zero bytes.*test_ids.txt'):
+        pairs_rows.own_parts(tmp_path, cfg(), ids, 0, 9)
+    np.save(tmp_path / 'test_ids.npy', np.array(['', '']))
+    (tmp_path / 'test_ids.txt').unlink()
+    with pytest.raises(errors.DataInvalid, match="ids are of no row, first ''"):
+        pairs_rows.own_parts(tmp_path, cfg(), ids, 0, 9)
