@@ -3,8 +3,8 @@
 A folder of four files: `rows.npy` [rows voxels] in the type of the source (int16 stays int16, so
 nothing is lost and it is half the size of float32), memory-mapped; `voxels.npy` [v], which
 positions of the source's grid they are; `index.json`, what it is, and for each block (a session)
-its rows, their checksum and the files that they came from with size and time; `writer.lock` while
-one writes.
+its rows, their checksum, those that are blank, and the files that they came from with size, time
+and a checksum of a few places; `writer.lock` while one writes.
 
 Blocks are recorded one by one after their bytes are on the disk. A killed writer loses the block it
 was at, and the next start goes on there. A block whose files have changed since is written again.
@@ -58,6 +58,7 @@ class Store:
       divisor: what a value is divided by to be in its unit.
       voxels: [v] int64, flat positions in the source's grid.
       about: what was stored, as `prepare` was told.
+      blank: [b] int64, rows of `order` in which every value is 0 or NaN.
     """
 
     folder: pathlib.Path
@@ -66,6 +67,7 @@ class Store:
     divisor: float
     voxels: np.ndarray
     about: dict
+    blank: np.ndarray
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -148,7 +150,7 @@ def load(folder, blocks=None, verify: bool = False) -> Store:
 
     Raises:
       DataMissing: no store, or a block is not in it.  DataInvalid: rows.npy is not what the index
-        says, or a checksum differs (the message names the block).
+        says, two blocks hold the same rows, or a checksum differs (the message names the block).
     """
     folder = pathlib.Path(folder).expanduser()
     index = _store_index.read(folder)
@@ -165,9 +167,14 @@ def load(folder, blocks=None, verify: bool = False) -> Store:
     if verify:
         for name, block in zip(names, wanted, strict=True):
             _store_index.verify(folder, data, name, block)
-    order = [np.arange(b['first'], b['first'] + b['rows']) for b in wanted]
-    order = np.concatenate(order) if order else np.zeros(0, np.int64)
-    return Store(folder, data, order, index['divisor'], np.asarray(voxels), index['about'])
+    _store_index.refuse_copies(folder, names, wanted)
+    none = np.zeros(0, np.int64)
+    order = [none, *(np.arange(b['first'], b['first'] + b['rows']) for b in wanted)]
+    ends = np.cumsum([len(rows) for rows in order])
+    blank = [none, *(np.array(b['blank'], np.int64) for b in wanted)]
+    blank[1:] = [end + rows for end, rows in zip(ends[:-1], blank[1:], strict=True)]
+    order, blank = np.concatenate(order), np.concatenate(blank)
+    return Store(folder, data, order, index['divisor'], np.asarray(voxels), index['about'], blank)
 
 
 def _write(folder, what: dict, blocks: list[Block], voxels: np.ndarray) -> None:
@@ -225,6 +232,7 @@ def _write_block(file, offset, first, block: Block, dtype, voxels: int) -> dict:
     """Writes one block where it belongs; its entry of the index."""
     before = _store_index.stamps(block.sources)
     at, rows, digest = offset + first * voxels * dtype.itemsize, 0, hashlib.sha256()
+    blank = []
     for piece in block.read():
         if piece.dtype.newbyteorder('<') != dtype or piece.shape[1:] != (voxels,):
             raise errors.DataInvalid(
@@ -233,6 +241,8 @@ def _write_block(file, offset, first, block: Block, dtype, voxels: int) -> dict:
                 block.sources[0],
                 'all sessions must be of one kind: name the format, or remove the odd ones out',
             )
+        nothing = ~((piece != 0) & (piece == piece)).any(1)  # NaN is not equal to itself
+        blank += (rows + np.flatnonzero(nothing)).tolist()
         rows += len(piece)
         if rows > block.rows:
             break
@@ -246,7 +256,8 @@ def _write_block(file, offset, first, block: Block, dtype, voxels: int) -> dict:
         what = what if rows != block.rows else 'changed while it was read'
         raise errors.DataInvalid(f'{block.name} {what}', block.sources[0], 'start again')
     os.fsync(file.fileno())
-    return {'first': int(first), 'rows': rows, 'sha256': digest.hexdigest(), 'sources': before}
+    found = {'rows': rows, 'sha256': digest.hexdigest(), 'sources': before, 'blank': blank}
+    return {'first': int(first)} | found
 
 
 def _make_room(file, shape, dtype, folder) -> int:

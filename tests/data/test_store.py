@@ -88,7 +88,7 @@ def test_what_lies_on_disk_is_one_npy_in_the_type_of_the_source_and_its_index(tm
     assert np.array_equal(rows, source.whole())
     index = json.loads((tmp_path / 'store' / 'index.json').read_text())
     assert [b['rows'] for b in index['blocks'].values()] == [5, 7, 4]
-    name, size, changed = index['blocks']['s1']['sources'][0]
+    name, size, changed, _ = index['blocks']['s1']['sources'][0]
     stat = source.paths[1].stat()
     assert (name, size, changed) == (str(source.paths[1]), stat.st_size, stat.st_mtime_ns)
     assert sorted(p.name for p in (tmp_path / 'store').iterdir()) == [
@@ -124,6 +124,99 @@ def test_a_source_that_changed_is_prepared_again_and_that_is_said(tmp_path, sour
     source.paths[0].write_bytes(source.arrays[0].tobytes())
     made = source.prepare(tmp_path / 'store')
     assert source.reads[4:] == [0] and np.array_equal(made.rows(), source.whole())
+
+
+def test_an_edit_that_keeps_size_and_time_is_seen(tmp_path, source):
+    source.prepare(tmp_path / 'store')
+    stat = source.paths[2].stat()
+    source.arrays[2] = source.arrays[2][::-1].copy()
+    source.paths[2].write_bytes(source.arrays[2].tobytes())
+    os.utime(source.paths[2], ns=(stat.st_mtime_ns, stat.st_mtime_ns))
+    assert np.array_equal(source.prepare(tmp_path / 'store').rows(), source.whole())
+    assert source.reads == [0, 1, 2, 2]
+
+
+@pytest.mark.parametrize('voxels', [11, 200_000])
+def test_files_renamed_into_each_other_are_seen_though_size_and_time_agree(tmp_path, voxels):
+    """Large files are looked at in places; and never at their borders alone, which are alike."""
+    source = Source(tmp_path, rows=(6, 6), voxels=voxels)
+    for array, path in zip(source.arrays, source.paths, strict=True):
+        array[:, : voxels // 10] = array[:, -voxels // 10 :] = array[3] = 0
+        path.write_bytes(array.tobytes())
+        os.utime(path, ns=(1, 1))
+    source.prepare(tmp_path / 'store')
+    one, two = source.paths
+    one.rename(tmp_path / 'x')
+    two.rename(one)
+    (tmp_path / 'x').rename(two)
+    source.arrays.reverse()
+    assert np.array_equal(source.prepare(tmp_path / 'store').rows(), source.whole())
+    assert source.reads == [0, 1, 0, 1]
+
+
+def test_two_blocks_of_the_same_rows_are_refused_and_named(tmp_path, source):
+    source.prepare(tmp_path / 'store')
+    source.arrays[0] = source.arrays[2]
+    source.paths[0].write_bytes(source.arrays[2].tobytes())
+    for _ in range(2):  # as well when it is only opened
+        with pytest.raises(errors.DataInvalid, match='s0 and s2 hold the same 4 rows.*session2'):
+            source.prepare(tmp_path / 'store')
+    source.arrays[0] = source.arrays[2] + np.int16(1)
+    source.paths[0].write_bytes(source.arrays[0].tobytes())
+    assert np.array_equal(source.prepare(tmp_path / 'store').rows(), source.whole())
+
+
+@pytest.mark.parametrize('dtype', ['<i2', '>f4'])
+def test_rows_without_a_value_are_known_by_their_number(tmp_path, dtype):
+    source = Source(tmp_path, dtype=dtype)
+    source.arrays[0][3] = 0
+    source.arrays[2][1] = 0 if dtype == '<i2' else np.nan
+    source.arrays[2][2, 1:] = 0
+    for array, path in zip(source.arrays, source.paths, strict=True):
+        path.write_bytes(array.tobytes())
+    assert source.prepare(tmp_path / 'store').blank.tolist() == [3, 13]
+    assert source.prepare(tmp_path / 'store', [2, 0]).blank.tolist() == [1, 7]
+    assert source.prepare(tmp_path / 'store', [1]).blank.tolist() == []
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'first': '5'},
+        {'first': 5.0},
+        {'first': -1},
+        {'first': 4},
+        {'rows': None},
+        {'rows': True},
+        {'sha256': 'none'},
+        {'sources': [['a', 1]]},
+        {'sources': [[1, 2, 3, '']]},
+        {'sources': 7},
+        {'blank': [7]},
+        {'blank': 'ab'},
+    ],
+    ids=str,
+)
+def test_an_index_that_makes_no_sense_is_not_believed(tmp_path, source, change):
+    source.prepare(tmp_path / 'store')
+    path = tmp_path / 'store' / 'index.json'
+    index = json.loads(path.read_text())
+    index['blocks']['s1'] |= change
+    path.write_text(json.dumps(index))
+    with pytest.raises(errors.DataMissing, match='no prepared store'):
+        store.load(tmp_path / 'store')
+    assert np.array_equal(source.prepare(tmp_path / 'store').rows(), source.whole())
+    assert source.reads == [0, 1, 2] * 2
+
+
+@pytest.mark.parametrize('change', [{'blocks': []}, {'divisor': '300'}, {'divisor': 0}], ids=str)
+def test_nor_is_one_whose_head_makes_no_sense(tmp_path, source, change):
+    source.prepare(tmp_path / 'store')
+    path = tmp_path / 'store' / 'index.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(errors.DataMissing, match='no prepared store'):
+        store.load(tmp_path / 'store')
+    assert np.array_equal(source.prepare(tmp_path / 'store').rows(), source.whole())
 
 
 def test_other_voxels_or_another_type_begin_anew(tmp_path, source, said):
