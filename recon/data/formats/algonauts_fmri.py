@@ -83,12 +83,14 @@ def read(arrays, rows, keep, folder) -> np.ndarray:
                 folder,
                 'the challenge files have none: fetch them again',
             )
-    _check_unit(out, folder)
+    for side, columns in zip(SIDES, (slice(0, left), slice(left, None)), strict=True):
+        _check_unit(out[: 4 * _ROWS, columns], side, folder)
     return out
 
 
-def _check_unit(voxels: np.ndarray, folder) -> None:
-    spread = voxels[: 4 * _ROWS].std(0) if len(voxels) > 4 else np.zeros(1)
+def _check_unit(voxels: np.ndarray, side: str, folder) -> None:
+    """Of one hemisphere: a factor in one alone hides in the median over both."""
+    spread = voxels.std(0) if len(voxels) > 4 else np.zeros(1)
     spread = float(np.median(spread[spread > 0])) if (spread > 0).any() else 0.0
     low, high = _SPREADS
     if spread and not low < spread < high:
@@ -96,8 +98,8 @@ def _check_unit(voxels: np.ndarray, folder) -> None:
         guess = 'multiplied by 300' if 100 < times < 1000 else 'scaled'
         guess = 'divided by 300' if 1 / 1000 < times < 1 / 100 else guess
         raise errors.DataInvalid(
-            f'responses spread by {spread:.4g} (median over vertices), z-scores averaged over '
-            'repeats by .5 to 1',
+            f'responses of {side} spread by {spread:.4g} (median over vertices), z-scores averaged '
+            'over repeats by .5 to 1',
             folder,
             f'it looks as if they had been {guess}: use the files as they were given out',
         )

@@ -137,8 +137,11 @@ def _compare(folder, paths, name: str, side: int, short, vertices) -> None:
     differs = int((long[vertices[side]] != short[side]).sum())
     if not differs:
         return
-    # Long masks of both sides have all vertices, so that the other side's places can be tried.
-    mirrored = np.array_equal(long[vertices[1 - side]], short[1 - side])
+    # Long masks of both sides have all vertices, so that the other side's places can be tried, as
+    # can its labels where both sides have as many. Labels that are all 0 fit everywhere.
+    other = 1 - side
+    tried = ((other, other), (side, other), (other, side))
+    mirrored = any(short[b].any() and np.array_equal(long[vertices[a]], short[b]) for a, b in tried)
     raise errors.DataInvalid(
         f'it differs from {paths[side].name} at {differs} of {len(short[side])} vertices',
         path,

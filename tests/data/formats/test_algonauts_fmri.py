@@ -50,6 +50,16 @@ def test_other_units_are_named(tmp_path, factor, said):
         algonauts_fmri.read(arrays, np.arange(50), np.ones(12, bool), tmp_path)
 
 
+@pytest.mark.parametrize(('side', 'sizes'), [('lh', (40, 60)), ('rh', (60, 40)), ('rh', (5, 90))])
+def test_another_unit_of_one_hemisphere_is_not_hidden_by_the_other(tmp_path, side, sizes):
+    rng = np.random.default_rng(0)
+    halves = [0.7 * rng.standard_normal((50, n)).astype(np.float32) for n in sizes]
+    halves[algonauts_fmri.SIDES.index(side)] *= 300
+    arrays = written(tmp_path, *halves)
+    with pytest.raises(errors.DataInvalid, match=f'responses of {side} spread.*multiplied by 300'):
+        algonauts_fmri.read(arrays, np.arange(50), np.ones(sum(sizes), bool), tmp_path)
+
+
 def test_the_row_of_a_value_that_is_not_finite_is_that_of_the_file(tmp_path):
     x = np.random.default_rng(0).standard_normal((400, 3)).astype(np.float32)
     x[333, 1] = np.inf

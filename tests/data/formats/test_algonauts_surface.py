@@ -75,15 +75,18 @@ def test_masks_that_contradict_are_refused_by_name(tmp_path, name, change, messa
         algonauts_surface.read(tmp_path / 'a', 'official', (40, 30))
 
 
-def test_hemispheres_of_one_size_that_are_swapped_are_seen_vertex_by_vertex(tmp_path):
+@pytest.mark.parametrize('swapped', ['challenge_space', 'fsaverage_space', 'all-vertices'])
+def test_hemispheres_of_one_size_that_are_swapped_are_named_as_swapped(tmp_path, swapped):
     write(tmp_path / 'a', columns=(20, 20))
-    for name in algonauts_rois.CLASSES:
-        left = tmp_path / 'a' / f'lh.{name}_challenge_space.npy'
-        right = tmp_path / 'a' / f'rh.{name}_challenge_space.npy'
+    names = [f'{name}_{swapped}' for name in algonauts_rois.CLASSES]
+    for name in names if swapped[0] != 'a' else ['all-vertices_fsaverage_space']:
+        left = tmp_path / 'a' / f'lh.{name}.npy'
+        right = tmp_path / 'a' / f'rh.{name}.npy'
         a, b = np.load(left), np.load(right)
         np.save(left, b), np.save(right, a)
     with pytest.raises(
-        errors.DataInvalid, match='differs from lh.prf-visualrois_challenge_space.npy at'
+        errors.DataInvalid,
+        match='differs from lh.prf-visualrois_challenge_space.npy at.*lh and rh files are swapped',
     ):
         algonauts_surface.read(tmp_path / 'a', 'official', (20, 20))
 
