@@ -1,5 +1,6 @@
 """Handwritten sixes and nines, fMRI of one person's V1 to V3 (van Gerven et al. 2010)."""
 
+import hashlib
 import pathlib
 
 import numpy as np
@@ -31,7 +32,8 @@ def load(cfg) -> types.BrainData:
     Returns:
       Train and test as published, or as `split` says; image ids count on from the first training
       row through the test rows; pictures upright, 28 x 28, one channel; labels {id: 0 six, 1 nine}.
-      Runs are not in the file (rows are sorted by class, not by time), nor are areas.
+      Runs are not in the file (rows are sorted by class, not by time), nor are areas. Its bytes
+      are compared with those of the published file, and facts['notes'] says if they differ.
 
     Raises:
       DataMissing: no such file.  DataInvalid: not that kind of file, a key that is missing, shapes
@@ -48,6 +50,7 @@ def load(cfg) -> types.BrainData:
         )
     n = len(parts['Trn'][0])
     total = n + len(parts['Test'][0])
+    simulated = mark.facts(path.parent)
     pictures = np.concatenate([parts['Trn'][1], parts['Test'][1]])
     labels = np.concatenate([parts['Trn'][2], parts['Test'][2]])
     brain = types.BrainData(
@@ -62,8 +65,9 @@ def load(cfg) -> types.BrainData:
             'subject': 1,
             'split': 'as published: fmriTrn and fmriTest',
             'voxel_unit': 'response amplitude as published, not z-scored',
+            'notes': [] if simulated else _unlike(path),
         }
-        | mark.facts(path.parent),
+        | simulated,
     )
     return splitting.regroup(cfg.get('split', splitting.DEFAULTS), brain)
 
@@ -76,6 +80,18 @@ def _find(path: str) -> pathlib.Path:
     if not path.is_file():
         raise errors.DataMissing('no such file', path, _REMEDY)
     return path
+
+
+def _unlike(path: pathlib.Path) -> list[str]:
+    """A note if the file is not the published one, byte by byte."""
+    with open(path, 'rb') as file:
+        found = hashlib.file_digest(file, 'sha256').hexdigest()
+    if found == SHA256:
+        return []
+    return [
+        f'{path.name} is not the published file (its sha256 is {found[:12]}..., published is '
+        f'{SHA256[:12]}...): labels, pictures or a factor may have been changed; fetch it again'
+    ]
 
 
 def _part(content: dict, part: str, path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

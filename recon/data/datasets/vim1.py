@@ -74,7 +74,7 @@ def load(cfg) -> types.BrainData:
         images=types.Images(
             np.arange(len(pictures)), pictures.__getitem__, pictures.shape[1:3], channels=1
         ),
-        rois=_rois(roi[kept], notes),
+        rois=_rois(roi, kept, responses, notes),
         voxel_info={'xyz': _xyz(place, cfg, responses)[kept]},
         facts={
             'source': 'vim1',
@@ -133,7 +133,11 @@ def _pictures(path: pathlib.Path, counts: list, cfg, notes: list) -> np.ndarray:
         pictures = held.pop(name)
         if pictures.ndim == 3 and pictures.shape[0] != count and pictures.shape[-1] == count:
             pictures = pictures.T  # not as MATLAB saves: all axes are reversed
-            notes.append(f'{name} lies with its pictures on the last axis: read reversed')
+            notes.append(
+                f'{name} lies with its pictures on the last axis: all axes are read reversed, as '
+                'from a version 7.3 file. If it was saved as rows by columns by pictures, they now '
+                'lie on their side: look at the pictures; dataset.orientation=transposed turns them'
+            )
         if pictures.ndim != 3 or len(pictures) != count or pictures.dtype.kind not in 'fiu':
             raise errors.DataInvalid(
                 f'{name} has shape {pictures.shape} and type {pictures.dtype}, there are {count} '
@@ -192,14 +196,20 @@ def _splits(cfg, voxels: np.ndarray, counts: list) -> tuple[dict, str]:
     return splits, splitting.describe(rule, 'as published: Trn trains, Val tests')
 
 
-def _rois(codes: np.ndarray, notes: list) -> dict:
+def _rois(codes: np.ndarray, kept: np.ndarray, path, notes: list) -> dict:
+    strange = ~np.isin(codes, [0, *AREAS])
+    if strange.any():
+        raise errors.DataInvalid(
+            f'roi is {codes[strange][0]:g} of {strange.sum()} of {len(codes)} voxels, first voxel '
+            f'{np.argmax(strange)}',
+            path,
+            f'wanted whole codes from 0 (elsewhere) to {max(AREAS)} ({AREAS[max(AREAS)]})',
+        )
+    codes = codes[kept]
     rois = {name: codes == code for code, name in AREAS.items()}
     empty = [name for name, roi in rois.items() if not roi.any()]
     if empty:
         notes.append(f'no voxel is in {", ".join(empty)}')
-    other = np.setdiff1d(np.unique(codes), [0, *AREAS])
-    if len(other):
-        notes.append(f'codes {other.tolist()} of roi are not documented and in no area')
     return rois
 
 

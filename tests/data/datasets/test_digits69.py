@@ -1,4 +1,5 @@
 import hashlib
+import pathlib
 
 import numpy as np
 import pytest
@@ -106,6 +107,26 @@ def test_shapes_and_types_that_do_not_agree_are_named(changed, changes, message)
         digits69.load(changed(**changes))
 
 
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(labelTrn=lambda x: np.roll(x, 1)),
+        dict(fmriTrn=lambda x: 300 * x),
+        dict(stimTest=lambda x: x.reshape(-1, 28, 28).swapaxes(1, 2).reshape(-1, 784)),
+    ],
+)
+def test_a_file_that_is_not_the_published_one_is_noted(changed, folder, monkeypatch, changes):
+    path = changed(**changes)
+    notes = digits69.load(path).facts['notes']
+    assert len(notes) == 1 and 'is not the published file' in notes[0]
+    content = pathlib.Path(path['path'], digits69.FILE).read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    assert found[:12] in notes[0]
+    monkeypatch.setattr(digits69, 'SHA256', found)
+    assert digits69.load(path).facts['notes'] == []
+    assert digits69.load({'path': str(folder)}).facts['notes'] == []  # simulated
+
+
 def test_nan_is_counted_and_placed(changed):
     def spoil(x):
         x[4, 7] = x[5, 9] = np.nan
@@ -120,6 +141,7 @@ def test_the_real_file_has_its_published_content(shared):
     path = shared / 'data' / 'digits69'
     assert hashlib.sha256((path / digits69.FILE).read_bytes()).hexdigest() == digits69.SHA256
     brain = digits69.load({'path': str(path)})
+    assert brain.facts['notes'] == []
     assert brain.train.voxels.shape == (90, 3092) and brain.test.voxels.shape == (10, 3092)
     labels = np.array([brain.labels[i] for i in range(100)])
     assert np.bincount(labels[:90]).tolist() == [45, 45]

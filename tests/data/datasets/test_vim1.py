@@ -167,13 +167,28 @@ def test_places_outside_the_volume_or_counted_from_0_are_named(folder):
     assert load(folder, grid=(64, 64, 40)).voxel_info['xyz'][:, 2].max() >= 18
 
 
-def test_areas_go_by_code_and_other_codes_by_none(folder):
-    roi = held(folder, 'roiS1').reshape(-1)
-    roi[:40], roi[40:50] = -1, 9
+@pytest.mark.parametrize(
+    ('where', 'value', 'said'),
+    [(slice(0, 40), -1, '-1 of 40 of'), (slice(7, 8), 9, '9 of 1 of.*first voxel 7'),
+     (slice(3, 5), 1.5, '1.5 of 2 of'), (slice(0, 1), np.nan, 'nan of 1 of')],
+)  # fmt: skip
+def test_codes_that_are_no_area_are_refused_with_the_first(folder, where, value, said):
+    roi = held(folder, 'roiS1').reshape(-1).astype(float)
+    roi[where] = value
     change(folder, roiS1=roi[:, None])
-    brain = load(folder)
-    assert sum(r.sum() for r in brain.rois.values()) <= np.isin(roi, range(1, 8)).sum()
-    assert any('codes [-1.0, 9.0]' in note for note in brain.facts['notes'])
+    with pytest.raises(errors.DataInvalid, match=f'roi is {said}'):
+        load(folder)
+
+
+def test_pictures_by_rows_by_columns_are_not_turned_silently(folder):
+    pictures = stimuli(folder)
+    turned = {name: array.transpose(1, 2, 0) for name, array in pictures.items()}
+    scipy.io.savemat(folder / vim1.STIMULI, turned)
+    notes = [note for note in load(folder).facts['notes'] if 'look at the pictures' in note]
+    assert len(notes) == 2 and 'orientation=transposed' in notes[0]
+    first, ids = load(folder, orientation='transposed'), np.arange(5)
+    scipy.io.savemat(folder / vim1.STIMULI, pictures)
+    assert np.array_equal(first.images[ids], load(folder).images[ids])
 
 
 def test_values_times_300_are_said(folder):
