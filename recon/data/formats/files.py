@@ -8,6 +8,7 @@ import math
 import pathlib
 import re
 import struct
+import tokenize
 import zipfile
 import zlib
 
@@ -17,6 +18,7 @@ import scipy.io
 from PIL import Image
 
 from recon.core import errors
+from recon.data.formats import mat_elements
 
 KINDS = {'f': 'floats', 'i': 'integers', 'u': 'integers', 'b': 'booleans', 'U': 'text', 'S': 'text'}
 # Deflate makes at most 1,032 bytes of one, so a header that promises more is not to be believed.
@@ -24,7 +26,8 @@ _MOST = 1032
 _FREE = 64 * 2**20  # bytes below which nobody is hurt
 _BROKEN = (OSError, EOFError, ValueError, TypeError, LookupError, OverflowError, MemoryError)
 _BROKEN += (RuntimeError, ArithmeticError, zlib.error, struct.error, zipfile.BadZipFile)
-_BROKEN += (scipy.io.matlab.MatReadError,)
+# numpy parses the header of an .npy as if it were Python.
+_BROKEN += (scipy.io.matlab.MatReadError, tokenize.TokenError, SyntaxError)
 
 
 def exists(path, remedy: str = 'check the path') -> pathlib.Path:
@@ -67,10 +70,17 @@ def said(path, what: str, broken=_BROKEN):
     try:
         yield
     except broken as error:
-        text = ' '.join(str(error).split())[:160]
         raise errors.DataInvalid(
-            f'{what} ({type(error).__name__}: {text})', path, 'fetch or write it again'
+            f'{what} ({type(error).__name__}: {_told(error)})', path, 'fetch or write it again'
         ) from error
+
+
+def _told(error) -> str:
+    """What a library says, but for advice to switch its own safety off."""
+    sentences = re.split(r'(?<=[.:]) ', ' '.join(str(error).split()))
+    unsafe = ('allow_pickle', 'pickle.load', 'max_header_size')
+    kept = [s for s in sentences if not any(word in s for word in unsafe)]
+    return ' '.join(kept)[:160] or 'it holds objects'
 
 
 def npy(path, axes: int | None = None, kinds: str = 'fiub') -> np.ndarray:
@@ -156,6 +166,7 @@ def mat(path, names=None) -> dict[str, np.ndarray]:
             held = {k: _matlab(file[k]) for k in wanted if file[k].dtype.kind in 'fiub'}
     else:
         with said(path, 'not a MATLAB file that can be read, or cut short'):
+            mat_elements.check(path)
             there = sorted(name for name, _, _ in scipy.io.whosmat(path))
             held = scipy.io.loadmat(path, variable_names=None if names is None else list(names))
         held = {k: v for k, v in held.items() if not k.startswith('__')}
@@ -214,7 +225,7 @@ def json(path):
 def picture(path) -> np.ndarray:
     """A picture file as RGB, [h w 3] uint8."""
     path = exists(path)
-    broken = (*_BROKEN, SyntaxError, Image.DecompressionBombError)
+    broken = (*_BROKEN, Image.DecompressionBombError)
     what = 'not a picture that can be read, or cut short'
     with said(path, what, broken), Image.open(path) as opened:
         if opened.mode[0] in 'IF':  # Pillow would cut what is above 255

@@ -152,6 +152,30 @@ def test_pickles_are_never_loaded(folder):
         files.npy(folder / 'z.npy')
 
 
+@pytest.mark.parametrize('old', [b"'shape': (40, 30)", b"'<f4'", b'False', b'{'])
+def test_a_header_of_an_array_with_any_wrong_byte_is_our_error(folder, old):
+    whole = (folder / 'a.npy').read_bytes()
+    place = whole.index(old)
+    for at in range(place, place + len(old)):
+        for byte in b'([{"\'\\\x00\n\xff0 #':
+            (folder / 'a.npy').write_bytes(whole[:at] + bytes([byte]) + whole[at + 1 :])
+            with contextlib.suppress(errors.UserError):
+                files.npy(folder / 'a.npy')
+
+
+def test_nobody_is_told_to_switch_safety_off(folder):
+    np.save(folder / 'o.npy', np.array([{}], object), allow_pickle=True)
+    (folder / 'a.npy').write_bytes(b'no array at all')
+    content = npy_header((2,))
+    long = content[:8] + struct.pack('<H', 60_000) + content[10:].ljust(70_000)
+    (folder / 'long.npy').write_bytes(long)
+    for name in ('o.npy', 'a.npy', 'long.npy'):
+        with pytest.raises(errors.DataInvalid, match=name) as caught:
+            files.npy(folder / name)
+        assert 'allow_pickle' not in str(caught.value), caught.value
+        assert 'trust' not in str(caught.value) and 'max_header' not in str(caught.value)
+
+
 def npy_header(shape):
     buffer = io.BytesIO()
     header = {'descr': '<f4', 'fortran_order': False, 'shape': shape}
