@@ -3,6 +3,7 @@
 import ml_collections
 
 PIXEL_METRICS = ('pixcorr', 'ssim', 'mse', 'two_way_pixel')
+_USUAL = ('usual',)  # areas of the config, those that the recording has
 STATISTICS_METRICS = (
     *('two_way_image_statistics', 'corrdist_image_statistics', 'cosine_image_statistics'),
     *('mse', 'mae'),
@@ -28,7 +29,9 @@ def parse_arg(arg: str | None, **defaults) -> ml_collections.ConfigDict:
             continue
         key, given, text = part.partition('=')
         if key not in defaults:
-            raise ValueError(f'option {key!r}; options that exist: {", ".join(sorted(defaults))}')
+            known = ', '.join(sorted(defaults))
+            hint = 'what holds a comma goes through --config.key=value'
+            raise ValueError(f'option {key!r}; {hint}; options that exist: {known}')
         kind = type(defaults[key])
         try:
             options[key] = _convert(text, kind) if given else _bare(kind)
@@ -61,7 +64,7 @@ def digits69(arg: str | None, decoder: dict, **more) -> ml_collections.ConfigDic
 
     Options: path (the .mat file), smoke (simulated files in its layout).
     """
-    options = parse_arg(arg, path='../shared/data/digits69/digit69_28x28.mat', smoke=False)
+    options = parse_arg(arg, path='data/digits69', smoke=False)
     cfg = experiment(
         seed=0,
         dataset=dict(name='digits69', path=options.path),
@@ -117,8 +120,10 @@ def linear(arg: str | None, dataset: dict, preprocess: dict, areas=(), split='ow
 
     Options: path, target (pixels or image_statistics), size (pixels on a side of the
     decoded pictures), keep (areas whose voxels are used, 'V1+V2'; '' is all that were read), rois
-    (areas that are each decoded alone too, 'rois=V1,V2'), split (own, fraction, session, file),
-    test (the fraction), smoke; and what the config adds.
+    (areas that are each decoded alone too, 'rois=V1,V2'; 'rois=' for none), split (own, fraction,
+    session, file), test (the fraction), test_sessions, ids_file (of split=session and split=file),
+    smoke; and the reader's options that the config names. What holds a comma goes through
+    `--config.dataset.path=`.
 
     Args:
       arg: what followed the ':'.
@@ -130,15 +135,16 @@ def linear(arg: str | None, dataset: dict, preprocess: dict, areas=(), split='ow
     given = {key: value for key, value in dataset.items() if key != 'name'}
     chosen = parse_arg(
         arg,
-        **dict(path=f'data/{dataset["name"]}', target='pixels', size=64, keep='', rois=()),
-        **dict(split=split, test=0.2, smoke=False),
+        **dict(path=f'data/{dataset["name"]}', target='pixels', size=64, keep='', rois=_USUAL),
+        **dict(split=split, test=0.2, test_sessions=(), ids_file='', smoke=False),
         **given,
     )
     if chosen.target not in ('pixels', 'image_statistics'):
         raise ValueError(f'option target={chosen.target!r}, wanted pixels or image_statistics')
-    pixels = chosen.target == 'pixels'
+    pixels, usual = chosen.target == 'pixels', tuple(chosen.rois) == _USUAL
     dataset = dict(dataset, path=chosen.path) | {name: chosen[name] for name in given}
-    dataset['split'] = dict(by=chosen.split, test=chosen.test)
+    dataset['split'] = dict(by=chosen.split, test=chosen.test, file=chosen.ids_file)
+    dataset['split']['sessions'] = tuple(int(s) for s in chosen.test_sessions)
     if chosen.keep:
         preprocess = preprocess | dict(rois=dict(keep=tuple(chosen.keep.split('+'))))
         preprocess['order'] = ('rois', *preprocess['order'])
@@ -150,7 +156,7 @@ def linear(arg: str | None, dataset: dict, preprocess: dict, areas=(), split='ow
         targets={chosen.target: target if pixels else dict(target, standardise=True)},
         decoder=dict(
             name='ridge',
-            penalties=tuple(10 ** (i / 2) for i in range(4, 15)),  # 1e2 ... 1e7
+            penalties=tuple(10 ** (i / 2) for i in range(4, 19)),  # 1e2 ... 1e9
             cv='loo',
         ),
         metrics=PIXEL_METRICS if pixels else STATISTICS_METRICS,
@@ -158,7 +164,8 @@ def linear(arg: str | None, dataset: dict, preprocess: dict, areas=(), split='ow
             'mean_image' if pixels else 'mean_latent',
             *('nearest_training', 'shuffled_rows', 'shuffled_voxels', 'zero_voxels'),
         ),
-        areas=tuple(chosen.rois) or (() if chosen.keep else areas),
+        areas=(() if chosen.keep else areas) if usual else tuple(chosen.rois),
+        areas_missing='skip' if usual else 'refuse',
     )
     return smoke(cfg, dataset['name']) if chosen.smoke else cfg
 

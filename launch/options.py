@@ -69,7 +69,7 @@ def parse(argv: list[str], usage: str) -> Arguments:
 
 def find_config(file: str) -> pathlib.Path:
     """The config file `file`, from here or from the project's root, '.py' or not."""
-    names = (file, f'{file}.py', ROOT / file, ROOT / 'configs' / f'{file}.py')
+    names = (file, f'{file}.py', ROOT / file, ROOT / f'{file}.py', ROOT / 'configs' / f'{file}.py')
     for path in map(pathlib.Path, names):
         if path.is_file():
             return path

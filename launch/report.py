@@ -19,6 +19,8 @@ def main(argv: list[str]) -> int:
         if not argv or argv[0].startswith('-'):
             raise errors.ConfigError('no DIR', 'command line', __doc__)
         for folder in argv:
+            if not pathlib.Path(folder).is_dir():
+                raise errors.DataMissing('no such folder', folder, 'name the --workdir of a run')
             print(f'report: {html.write(folder)}')
     return ended.code
 

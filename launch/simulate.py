@@ -46,8 +46,9 @@ def find(layout: str):
     Raises:
       ConfigError: no such layout; the message lists those that exist.
     """
-    package = 'recon.data.datasets' if layout == 'simulated' else 'recon.data.layouts'
-    return lookup.find(package, layout, '--layout')
+    if layout == 'simulated':
+        return lookup.find('recon.data.datasets', layout, '--layout')
+    return lookup.find('recon.data.layouts', layout, "--layout ('simulated' too)")
 
 
 if __name__ == '__main__':

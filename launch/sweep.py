@@ -69,11 +69,17 @@ def plan(arguments: options.Arguments, grids: dict[str, list[str]]) -> dict:
     runs = []
     for values in itertools.product(*grids.values()):
         chosen = dict(zip(grids, values, strict=True))
-        name = '_'.join(f'{key.split(".")[-2:][0]}-{value}' for key, value in chosen.items())
+        name = '_'.join(f'{_short(key)}-{value}' for key, value in chosen.items())
         changed = arguments.replace(overrides=arguments.overrides | chosen)
         runs.append({'name': name.replace('/', '-'), 'arguments': changed})
     title = f'{arguments.config.stem}: {", ".join(grids)}'
     return {'title': title, 'metrics': (), 'notes': (), 'figure': '', 'runs': runs}
+
+
+def _short(key: str) -> str:
+    """'decoder.name' -> 'decoder'; of any other key its last part, 'dataset.voxels' -> 'voxels'."""
+    *above, last = key.split('.')
+    return above[-1] if last == 'name' and above else last
 
 
 def split(values: str) -> list[str]:

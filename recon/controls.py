@@ -33,15 +33,27 @@ def check(cfg) -> None:
     for area in cfg.areas:
         if not isinstance(area, str):
             raise errors.ConfigError(f'areas has {area!r}', 'areas', "names, or 'V1+V2'")
+    if cfg.areas_missing not in ('refuse', 'skip'):
+        raise errors.ConfigError(
+            f'areas_missing is {cfg.areas_missing!r}', 'areas_missing', "'refuse' or 'skip'"
+        )
     for key in ('baselines', 'areas', 'learning_curve'):
         if len(set(cfg[key])) < len(cfg[key]):
             raise errors.ConfigError(f'{key} is {cfg[key]}', key, 'name each once')
 
 
-def check_areas(cfg, rois: dict) -> None:
-    """Raises ConfigError or DataInvalid for an area that cannot be scored alone."""
+def areas(cfg, rois: dict) -> list[str]:
+    """The areas of `cfg` that are decoded alone.
+
+    With `areas_missing='skip'`, as configs have it for areas that nobody typed, those that this
+    recording lacks are left out; otherwise they raise ConfigError or DataInvalid.
+    """
+    if cfg.areas_missing == 'skip':
+        there = {name for name, mask in rois.items() if mask.any()}
+        return [area for area in cfg.areas if set(area.split('+')) <= there]
     for area in cfg.areas:
         area_mask(area, rois)
+    return list(cfg.areas)
 
 
 def rows_to_score(cfg, split):
@@ -49,10 +61,10 @@ def rows_to_score(cfg, split):
     return split if cfg.score_rows else repeats.mean(split)
 
 
-def names(cfg) -> list[str]:
+def names(cfg, rois: dict) -> list[str]:
     """The controls that `run` goes through, one progress step each."""
-    areas = [f'area {area}' for area in cfg.areas]
-    return [*cfg.baselines, *areas, *(f'{f:.0%} of the rows' for f in cfg.learning_curve)]
+    alone = [f'area {area}' for area in areas(cfg, rois)]
+    return [*cfg.baselines, *alone, *(f'{f:.0%} of the rows' for f in cfg.learning_curve)]
 
 
 def run(experiment: Experiment, fitted: dict, test, answers, score, step) -> tuple[dict, dict]:
@@ -75,11 +87,12 @@ def run(experiment: Experiment, fitted: dict, test, answers, score, step) -> tup
     for name in cfg.baselines:
         control = baseline(name, experiment, fitted, test, answers)
         if control is not None:
-            scores['baselines'][name] = score(control, truth, 'test', test.image_id)
+            entries = score(control, truth, 'test', test.image_id)
+            scores['baselines'][name] = entries if control.any() else _without_choice(entries)
         step(name)
-    if cfg.areas:
+    if areas(cfg, experiment.brain.rois):
         scores['areas'] = {}
-    for area in cfg.areas:
+    for area in areas(cfg, experiment.brain.rois):
         mask = area_mask(area, experiment.brain.rois)
         decoded = refit(experiment, test.voxels[:, mask], voxels=mask)
         entries = score(decoded, truth, 'test', test.image_id)
@@ -125,6 +138,11 @@ def baseline(name: str, experiment: Experiment, fitted: dict, test, answers) -> 
             return None
         voxels = test.voxels[order]
     return experiment.decode(fitted, voxels)[experiment.answer]
+
+
+def _without_choice(entries: dict) -> dict:
+    """Scores of an answer that is 0 everywhere: it resembles nothing, so it chooses nothing."""
+    return {k: v for k, v in entries.items() if not k.startswith(('two_way', 'nway'))}
 
 
 def rows_of_others(random: np.random.Generator, image_id) -> np.ndarray | None:

@@ -22,6 +22,7 @@ DEFAULTS = dict(
     metrics=(),
     baselines=('mean_image', 'nearest_training', 'shuffled_rows', 'shuffled_voxels', 'zero_voxels'),
     areas=(),  # refit and score on the voxels of each area alone; 'V1+V2' is a union
+    areas_missing='refuse',  # an area that this recording lacks: 'refuse' it or 'skip' it
     learning_curve=(),  # refit on these fractions of the training rows
     score_rows=False,  # score every test row instead of one entry per distinct image
     score_train=False,  # training-set scores too, kept apart
@@ -61,14 +62,15 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
     audited = audit.check(cfg.audit, raw, brain, cfg.preprocess)
     del raw  # a whole subject of NSD is 2 GB
     check_metrics(cfg, brain)
-    controls.check_areas(cfg, brain.rois)
+    controls.areas(cfg, brain.rois)  # an area that cannot be had is refused before anything runs
     facts = provenance.facts(cfg.seed) | {'protocol': protocol(cfg, brain), 'audit': audited}
 
     with (
         results.Run(workdir, config, facts, started) as folder,
         log.Log(workdir / 'logs') as written,
     ):
-        progress = log.Progress(len(cfg.targets) + len(controls.names(cfg)) + 3, written, stop)
+        steps = len(cfg.targets) + len(controls.names(cfg, brain.rois)) + 3
+        progress = log.Progress(steps, written, stop)
         this = experiment.Experiment(cfg, brain, jax.random.key(cfg.seed))
         fitted = {}
         for name in cfg.targets:
@@ -128,7 +130,7 @@ def check_metrics(cfg, brain=None) -> None:
     if kind(cfg) == 'predictions':
         suite.check_values(cfg.metrics, experiment.answer(cfg))
     elif brain is None:
-        suite.check(cfg.metrics)
+        suite.check(cfg.metrics, size=tuple(cfg.targets.pixels.size) or None)
     else:
         size = cfg.targets.pixels.size or brain.images.shape
         n = len(controls.rows_to_score(cfg, brain.test))
@@ -234,6 +236,7 @@ def protocol(cfg, brain) -> dict:
         'voxels': brain.test.voxels.shape[1],
         'trials_per_test_entry': [int(trials.min()), int(trials.max())],
         'preprocess': list(cfg.preprocess.order),
+        'areas_left_out': sorted(set(cfg.areas) - set(controls.areas(cfg, brain.rois))),
         'score_rows': cfg.score_rows,
         'size': [int(s) for s in size],
         'channels': brain.images.channels,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recon import controls
-from recon.core import rng
+from recon.core import errors, rng
 from recon.core import types as data
 
 
@@ -19,12 +19,13 @@ def experiment(image_id, train_id=(0, 1, 2, 3)):
         return {'images': np.broadcast_to(voxels[:, :1, None, None], (len(voxels), 2, 2, 3))}
 
     cfg = types.SimpleNamespace(
-        seed=0, targets={'pixels': {}}, baselines=controls.BASELINES, areas=(), learning_curve=(),
+        seed=0, targets={'pixels': {}}, baselines=controls.BASELINES, areas=(), areas_missing='refuse',
+        learning_curve=(),
         score_train=False,
     )  # fmt: skip
     return types.SimpleNamespace(
         cfg=cfg,
-        brain=types.SimpleNamespace(train=train, extra_tests={}),
+        brain=types.SimpleNamespace(train=train, extra_tests={}, rois={}),
         answer='images',
         train_answers=images,
         truth=lambda split: np.zeros((len(split), 2, 2, 3), np.float32),
@@ -82,3 +83,25 @@ def test_a_control_with_nothing_to_exchange_is_left_out(name, image_id, train_id
     assert name not in scores['baselines']
     assert len(scores['baselines']) == len(controls.BASELINES) - 1
     assert done == list(controls.BASELINES)
+
+
+def test_areas_that_a_recording_lacks_are_refused_or_left_out():
+    rois = {'V1': np.array([True, False]), 'EBA': np.zeros(2, bool), 'V2': np.array([0, 1]) > 0}
+    cfg = types.SimpleNamespace(areas=('V1', 'EBA', 'V1+V2', 'V1+PPA'), areas_missing='skip')
+    assert controls.areas(cfg, rois) == ['V1', 'V1+V2']
+    cfg.areas_missing = 'refuse'
+    with pytest.raises(errors.DataInvalid, match='area EBA has no voxel'):
+        controls.areas(cfg, rois)
+    cfg.areas = ('PPA',)
+    with pytest.raises(errors.ConfigError, match='ROIs that exist: EBA, V1, V2'):
+        controls.areas(cfg, rois)
+
+
+def test_an_answer_of_zeros_chooses_nothing():
+    made, test = experiment(np.array([5, 6, 7]))
+    entries = {'two_way_stats': {}, 'nway5_stats': {}, 'mse': {}}
+    made.cfg.baselines = ('mean_image', 'zero_voxels')
+    scores, _ = controls.run(
+        made, {}, test, np.ones((3, 2, 2, 3)), lambda *_: dict(entries), lambda name: None
+    )
+    assert set(scores['baselines']['mean_image']) == {'mse'}

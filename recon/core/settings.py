@@ -56,6 +56,12 @@ def resolve(cfg, defaults: dict) -> ml_collections.ConfigDict:
 def _fill_stage(given: dict, package: str, key: str) -> dict:
     name = given.get('name', '')
     module = lookup.find(package, name, f'{key}.name')
+    if key == 'dataset' and not hasattr(module, 'load'):
+        raise errors.ConfigError(
+            f'{name} is no recording',
+            f'{key}.name',
+            'it is read with others: name nsd',
+        )
     if not hasattr(module, 'DEFAULTS'):
         raise errors.ConfigError(
             f'{package}.{name} has no DEFAULTS', f'{key}.name', 'state its options there, once'

@@ -142,7 +142,12 @@ def _drawn(image_id, fraction: float, seed) -> np.ndarray:
 
 
 def _by_session(cfg: dict, image_id, session) -> np.ndarray:
-    wanted = np.asarray(cfg['sessions'], int)
+    wanted = cfg['sessions']
+    if not all(str(number).lstrip('-').isdigit() for number in wanted):
+        raise errors.ConfigError(
+            f'dataset.split.sessions is {tuple(wanted)}', 'dataset.split', 'wanted numbers'
+        )
+    wanted = np.asarray(wanted, int)
     known = np.unique(session) if session is not None else np.array([], int)
     known = known[known >= 0]
     if not len(wanted) or not np.isin(wanted, known).all():

@@ -245,7 +245,11 @@ def areas(named: dict, n_voxels: int) -> tuple[np.ndarray, list[str]]:
     Returns:
       [v] int, index into the names or -1; the names that are drawn, in the order of `named`.
     """
-    by_size = sorted(named, key=lambda k: (named[k].mean() > _WHOLE, -int(named[k].sum())))
+
+    def order(name):  # areas of an atlas, 'HCP_MMP1/V1', after the others
+        return '/' in name, named[name].mean() > _WHOLE, -int(named[name].sum())
+
+    by_size = sorted(named, key=order)
     drawn, label = [], np.full(n_voxels, '', object)
     for name in by_size:
         free = named[name] & (label == '')

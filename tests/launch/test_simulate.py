@@ -25,7 +25,7 @@ def test_layouts_are_found_by_name(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
-        (['--layout=nds', '--out=x'], "--layout is 'nds'.*names that exist.*digits69"),
+        (['--layout=nds', '--out=x'], "is 'nds'.*did you mean 'nsd'.*digits69"),
         (['--layout=digits69'], 'arguments are required: --out'),
         (['--out=x', '--subject=one'], 'invalid int value'),
         (['--out=x', '--scale=huge'], "scale is 'huge'"),

@@ -69,6 +69,8 @@ def test_a_report_can_be_built_anew_from_the_folder_alone(tmp_path, capsys):
     assert report.main([str(folder)]) == 0
     assert (folder / 'report.html').read_text().count('<img') == before.count('<img')
     assert report.main([str(tmp_path / 'none')]) == 2
+    assert 'no such folder' in capsys.readouterr().err
+    assert report.main([str(tmp_path)]) == 2
     assert 'launch/main.py' in capsys.readouterr().err
 
 
