@@ -61,9 +61,9 @@ def rows_to_score(cfg, split):
     return split if cfg.score_rows else repeats.mean(split)
 
 
-def names(cfg, rois: dict) -> list[str]:
-    """The controls that `run` goes through, one progress step each."""
-    alone = [f'area {area}' for area in areas(cfg, rois)]
+def names(cfg, alone: list[str]) -> list[str]:
+    """The controls that `run` goes through, one progress step each; `alone` from `areas`."""
+    alone = [f'area {area}' for area in alone]
     return [*cfg.baselines, *alone, *(f'{f:.0%} of the rows' for f in cfg.learning_curve)]
 
 

@@ -62,14 +62,14 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
     audited = audit.check(cfg.audit, raw, brain, cfg.preprocess)
     del raw  # a whole subject of NSD is 2 GB
     check_metrics(cfg, brain)
-    controls.areas(cfg, brain.rois)  # an area that cannot be had is refused before anything runs
+    areas = controls.areas(cfg, brain.rois)
     facts = provenance.facts(cfg.seed) | {'protocol': protocol(cfg, brain), 'audit': audited}
 
     with (
         results.Run(workdir, config, facts, started) as folder,
         log.Log(workdir / 'logs') as written,
     ):
-        steps = len(cfg.targets) + len(controls.names(cfg, brain.rois)) + 3
+        steps = len(cfg.targets) + len(controls.names(cfg, areas)) + 3
         progress = log.Progress(steps, written, stop)
         this = experiment.Experiment(cfg, brain, jax.random.key(cfg.seed))
         fitted = {}
@@ -93,17 +93,8 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
         folder.npz('maps.npz', maps | surface)
         progress.step('describe')
 
-        folder.json(
-            'scores.json',
-            {
-                'schema': results.SCHEMA,
-                'n': len(test),
-                'protocol': facts['protocol'],
-                'audit': audited,
-                'scores': scores,
-            }
-            | controlled,
-        )
+        told = {'schema': results.SCHEMA, 'n': len(test), 'protocol': facts['protocol']}
+        folder.json('scores.json', told | {'audit': audited, 'scores': scores} | controlled)
         folder.status('running')
         report = html.write(workdir)
         progress.step('report')
