@@ -7,7 +7,7 @@ import numpy as np
 from absl import logging
 
 from recon.core import errors, image, lookup, provenance, results, settings, stats, types
-from recon.data.checks import alignment, findings, hypotheses, orientation, readout, summary
+from recon.data.checks import alignment, findings, hypotheses, orientation, readout, scales, summary
 from recon.data.preprocess import audit
 from recon.metrics import ceiling
 from recon.report import inspection, surface
@@ -97,6 +97,8 @@ def check(cfg) -> None:
 
 def count(brain: types.BrainData, seed: int) -> dict:
     """What the recording holds, of inspection.json."""
+    flawed = summary.broken(brain)
+    usable = ~(flawed['not_finite'] | flawed['constant'])
     return {
         'facts': brain.facts,
         'voxels': brain.train.voxels.shape[1],
@@ -111,6 +113,8 @@ def count(brain: types.BrainData, seed: int) -> dict:
         'shared': summary.shared(brain),
         'values': summary.values(brain, seed),
         'sides': summary.sides(brain),
+        'scales': scales.spreads(brain, usable, seed),
+        'copies': scales.copies(brain, usable, seed),
     }
 
 

@@ -175,6 +175,18 @@ def test_a_sound_recording_has_no_red_line(brain):
     [
         (lambda b: scaled(b, 300), 'The values do not look like their unit', 'divided by 300'),
         (
+            lambda b: b.with_splits(b.splits() | {'test': scaled(b, 300).test}),
+            'A part of the values is of another scale',
+            'voxels of test, ',
+        ),
+        (
+            lambda b: dataclasses.replace(
+                b, test=dataclasses.replace(b.test, voxels=b.train.voxels[: len(b.test)])
+            ),
+            'The same values in two places',
+            'those of run 0 of train',
+        ),
+        (
             lambda b: renamed(b, np.roll(np.arange(len(b.images.ids)), 1)),
             'Rows may belong to other pictures',
             'the next picture in the order of the ids',

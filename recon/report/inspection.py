@@ -90,6 +90,7 @@ def context(held: dict, arrays: dict, run_name: str) -> dict:
         'path': config['dataset'].get('path') or '',
         'banners': found['findings'],
         'clean': not any(f['kind'] == 'bad' for f in found['findings']),
+        'warned': any(f['kind'] == 'warn' for f in found['findings']),
         'facts': _facts(found, run),
         'pictures': _pictures(found, arrays['pictures']),
         'splits': census.splits(found),

@@ -1,38 +1,52 @@
 """What an inspection found, in sentences: what is wrong, and what a user should know."""
 
+import re
+
+from recon.data.checks import readout
+
 SMOKE = 'A program wrote these files just now, small: it checks the machinery and no recording.'
 _MANY = 12  # names in a sentence
+_SIGNAL = 0.05  # median of the noise ceiling, above which a picture should leave a trace
+_LEAST = 10  # voxels of an area that should be on both sides
+_ONE_SIDE = re.compile(r'^(LH|RH)|(^|[^a-z])(l|r|lh|rh|left|right)([^a-z]|$)', re.IGNORECASE)
 
 
 def of(found: dict, smoke: bool = False) -> list[dict]:
     """Sentences from the content of inspection.json, the worst first.
 
     Args:
-      found: 'facts', 'values', 'sides', 'splits', 'shared', 'areas', 'audit', 'ids', 'orientation'.
+      found: 'facts', 'values', 'sides', 'splits', 'shared', 'areas', 'audit', 'ids', 'orientation',
+        and where they were looked at 'scales', 'copies' and 'ceiling'.
       smoke: the files were simulated for this inspection.
 
     Returns:
-      [{'kind': 'bad' or 'note', 'title', 'text'}].
+      [{'kind': 'bad', 'warn' or 'note', 'title', 'text'}]: what is wrong, what is likely to be,
+      and what should be known.
     """
     bad = [
         *_leaks(found),
         *_warning('Rows and pictures may be misaligned', found['audit'].get('alignment_warning')),
         *_warning('Rows may belong to other pictures', found['ids']['warning']),
-        *_warning(
-            'Pictures or hemispheres may be the wrong way round', found['orientation']['warning']
-        ),
+        *_warning('Pictures or hemispheres may be the wrong way round', _turned(found)),
         *_warning('Hemispheres contradict places', found['sides']),
         *_warning('The values do not look like their unit', found['values']['warning']),
+        *_warning('A part of the values is of another scale', found.get('scales')),
+        *_warning('The same values in two places', found.get('copies')),
         *_voxels(found),
     ]
-    notes = [*_missing(found), *_empty(found), *_undecodable(found), *_near(found['audit'])]
+    signal = (found.get('ceiling') or {}).get('single_median') or 0
+    undecoded, early, others = _undecodable(found, signal), *_one_sided(found['areas'])
+    warnings = [*early, *_warning('The fraction is lost', found['values'].get('whole'))]
+    notes = [*_missing(found), *_empty(found), *others, *_near(found['audit'])]
+    (warnings if signal > _SIGNAL else notes).extend(undecoded)
     told = [_stopped(str(text)) for text in found['facts'].get('notes') or ()]
     notes += [{'title': 'The reader says', 'text': ' '.join(told)}] if told else []
     if smoke:
         notes.append(_note('Smoke inspection', SMOKE))
     elif found['facts'].get('simulated') or str(found['facts'].get('source')).startswith('simul'):
         notes.append(_note('Simulated brain', 'No person was scanned: a program drew these rows.'))
-    return [{'kind': 'bad', **entry} for entry in bad] + [{'kind': 'note', **n} for n in notes]
+    kinds = (('bad', bad), ('warn', warnings), ('note', notes))
+    return [{'kind': kind, **entry} for kind, entries in kinds for entry in entries]
 
 
 def _note(title: str, text: str) -> dict:
@@ -62,8 +76,10 @@ def _leaks(found: dict) -> list[dict]:
     if audit.get('seen_test_images'):
         seen['test'] = audit['seen_test_images']
     seen |= {k: n for k, n in (audit.get('seen_extra_tests') or {}).items() if n}
+    # Images of two tests, such as those seen and then imagined, are no training images.
+    pairs = [p['parts'] for p in found['shared'] if p['images']]
+    by_id = {b for a, b in pairs if a in ('train', 'validation')}
     for name, count in seen.items():
-        by_id = {n for p in found['shared'] if p['images'] for n in p['parts']}
         if name not in by_id:
             text = f'{count} images of {name} are also training images, under another id.'
             out.append(_note('Seen images', text))
@@ -106,7 +122,41 @@ def _empty(found: dict) -> list[dict]:
     return [_note('Empty areas', text)]
 
 
-def _undecodable(found: dict) -> list[dict]:
+def _one_sided(areas: list) -> tuple[list[dict], list[dict]]:
+    """(warning on V1 to V3, note on other areas) that lie on one side, unlike most of their kind.
+
+    A name that says its side is no finding, nor is an atlas of which most areas are one-sided.
+    """
+    known = [a for a in areas if a.get('left') is not None and a['voxels'] >= _LEAST]
+    known = [a for a in known if not _ONE_SIDE.search(a['name'].rpartition('/')[2])]
+    early, others = [], []
+    for area in known:
+        atlas = area['name'].rpartition('/')[0]
+        kin = [a for a in known if a['name'].rpartition('/')[0] == atlas and a is not area]
+        both = sum(1 for a in kin if a['left'] and a['right'])
+        if (area['left'] and area['right']) or len(kin) < 2 or 2 * both <= len(kin):
+            continue
+        side = 'left' if area['left'] else 'right'
+        text = f'{area["name"]} ({area["voxels"]:,} voxels, {side})'
+        (early if readout.EARLY.fullmatch(area['name']) else others).append(text)
+    told = []
+    for names, why in (
+        (early, 'these are on both sides of every brain: is the file of one hemisphere missing?'),
+        (others, 'usual for a few areas, such as those of words and faces, in a few people'),
+    ):
+        more = f' and {len(names) - _MANY} more' if len(names) > _MANY else ''
+        text = f'on one side only: {", ".join(names[:_MANY])}{more}; {why}'
+        told.append([_note('Areas on one side', text)] if names else [])
+    return told[0], told[1]
+
+
+def _turned(found: dict) -> str | None:
+    """The warning of orientation, unless not even the luminance of a picture can be decoded."""
+    interval = found['ids'].get('as_is_ci95')
+    return None if interval and interval[0] <= 0 else found['orientation']['warning']
+
+
+def _undecodable(found: dict, signal: float) -> list[dict]:
     interval = found['ids'].get('as_is_ci95')
     if not interval or interval[0] > 0 or found['ids']['warning']:
         return []
@@ -115,6 +165,11 @@ def _undecodable(found: dict) -> list[dict]:
         f'[{interval[0]:.3f}, {interval[1]:.3f}], which chance gives too: weak or few data, or '
         'rows that do not belong to their pictures in a way that was not tried.'
     )
+    if signal > _SIGNAL:
+        text += (
+            f' The noise ceiling has a median of {signal:.0%}, so there is something to decode: '
+            'check which picture each row names.'
+        )
     return [_note('Nothing is decoded yet', text)]
 
 

@@ -10,7 +10,8 @@ IMAGES, VOXELS, FOLDS, DRAWS = 1200, 600, 5, 10_000
 LEVEL = 0.02  # two-sided, shared by all hypotheses of a question (Bonferroni)
 CELLS = 4  # cells on a side of a picture, in which luminance and contrast are decoded
 FEWEST = 24  # images below which an interval says nothing
-EARLY = re.compile(r'(?:prf[-/])?(V[123]|VP)([vd]?)', re.IGNORECASE)
+# 'V1', 'V2d', 'prf-V1v', 'Kastner2015/V1v': with or without the atlas that an area is of.
+EARLY = re.compile(r'(?:prf-|[^/]+/)?(V[123]|VP)([vd]?)', re.IGNORECASE)
 
 
 def images_of(train: types.Split, rng) -> np.ndarray:

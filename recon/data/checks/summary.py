@@ -11,6 +11,7 @@ _BLOCK = 2**24  # values looked at at a time
 # Median spread of a voxel over rows, in percent signal change, that no brain has: single trials
 # spread by 1 to 3, and integer betas are stored times 300.
 PERCENT, SCORES = (0.05, 50.0), (0.1, 5.0)
+WHOLE = 20.0  # spread, below which a whole number is too coarse for a response
 
 
 def parts(brain: types.BrainData) -> list[dict]:
@@ -106,7 +107,8 @@ def values(brain: types.BrainData, seed: int = 0) -> dict:
     Returns:
       {'unit', 'percentiles': {'0', '1', '25', '50', '75', '99', '100'}, 'median_absolute',
       'median_spread': median over voxels of the standard deviation over rows, 'histogram':
-      {'edges', 'counts'}, 'not_finite', 'constant': voxels, 'warning': text or None}.
+      {'edges', 'counts'}, 'not_finite', 'constant': voxels, 'warning': text or None, 'whole': text
+      where values that should have a fraction are whole numbers, or None}.
     """
     rng, x = np.random.default_rng(seed), brain.train.voxels
     flawed = broken(brain)
@@ -118,6 +120,7 @@ def values(brain: types.BrainData, seed: int = 0) -> dict:
         'not_finite': int(flawed['not_finite'].sum()),
         'constant': int(flawed['constant'].sum()),
         'warning': None,
+        'whole': None,
     }
     if not len(columns):
         return found | {'warning': 'no voxel changes over the training rows, or none is finite'}
@@ -134,7 +137,18 @@ def values(brain: types.BrainData, seed: int = 0) -> dict:
         'median_spread': spread,
         'histogram': {'edges': edges.tolist(), 'counts': counts.tolist()},
         'warning': _implausible(found['unit'], spread, len(rows)),
+        'whole': _whole(found['unit'], sample, spread),
     }
+
+
+def _whole(unit: str, sample: np.ndarray, spread: float) -> str | None:
+    whole = float((sample == np.rint(sample)).mean())
+    if whole < 0.999 or spread >= WHOLE or 'scanner' in unit.lower():
+        return None
+    return (
+        f'all values are whole numbers, while voxels spread by {spread:.3g} only (median over '
+        'voxels): their fraction was cut off. Keep such values as float32'
+    )
 
 
 def _implausible(unit: str, spread: float, rows: int) -> str | None:

@@ -45,6 +45,8 @@ def test_clean_data_have_nothing_to_be_said():
         (('values', 'warning'), 'large', 'The values do not look like', 'Large.'),
         (('values', 'not_finite'), 7, 'Values that are not finite', '7 of 100'),
         (('values', 'constant'), 60, 'Constant voxels', '60 of 100'),
+        (('scales',), 'loud', 'A part of the values is of another scale', 'Loud.'),
+        (('copies',), 'twice', 'The same values in two places', 'Twice.'),
     ],
 )
 def test_what_is_wrong_is_bad(path, value, title, words):
@@ -87,3 +89,48 @@ def test_the_worst_comes_first_and_further_tests_may_share_images():
     ]
     kinds = [entry['kind'] for entry in findings.of(held, smoke=True)]
     assert kinds == ['bad', 'note', 'note']
+
+
+def test_a_seen_test_image_is_told_though_another_test_shares_ids_with_the_test():
+    held = found(('audit', 'seen_test_images'), 1)
+    held['shared'] += [{'parts': ['test', 'imagery'], 'images': 9}]
+    (entry,) = findings.of(held)
+    assert entry['kind'] == 'bad' and '1 images of test are also training images' in entry['text']
+    held['shared'][0]['images'] = 1  # told by id already
+    assert [e['title'] for e in findings.of(held)] == ['An image in two splits']
+
+
+def area(name, left, right):
+    return {'name': name, 'voxels': left + right, 'left': left, 'right': right}
+
+
+@pytest.mark.parametrize(
+    ('name', 'kind'),
+    [('V2', 'warn'), ('VWFA', 'note'), ('LHV2', None), ('V4-left', None), ('x/V2', None)],
+)
+def test_an_area_of_one_side_among_areas_of_both_is_told(name, kind):
+    areas = [area('V1', 30, 30), area('V3', 20, 25), area('FFA', 12, 9), area(name, 40, 0)]
+    told = findings.of(found(('areas',), areas))
+    assert [e['kind'] for e in told] == ([kind] if kind else [])
+    if kind:
+        assert f'{name} (40 voxels, left)' in told[0]['text']
+    lonely = [area(n, 40, 0) for n in ('V1', 'V2', 'V3')]
+    assert findings.of(found(('areas',), lonely)) == []  # a recording of one hemisphere
+
+
+def test_where_nothing_is_decoded_orientation_does_not_accuse_and_a_known_signal_makes_it_worse():
+    held = found(('ids', 'as_is_ci95'), [-0.1, 0.2])
+    held['orientation']['warning'] = 'up'
+    assert [(e['kind'], e['title']) for e in findings.of(held)] == [
+        ('note', 'Nothing is decoded yet')
+    ]
+    held['ceiling'] = {'single_median': 0.2}
+    (entry,) = findings.of(held)
+    assert entry['kind'] == 'warn' and 'has a median of 20%' in entry['text']
+    held['ids']['as_is_ci95'] = [0.1, 0.2]
+    assert findings.of(held)[0]['kind'] == 'bad'
+
+
+def test_whole_numbers_are_a_warning():
+    (entry,) = findings.of(found(('values', 'whole'), 'cut'))
+    assert entry['kind'] == 'warn' and entry['title'] == 'The fraction is lost'

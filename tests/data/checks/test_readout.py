@@ -79,3 +79,14 @@ def test_undefined_scores_are_left_out_in_pairs():
         [('x', before[:20], other[:20])], before, np.random.default_rng(0), 'n', say
     )
     assert found['tried'] == [] and found['note'].startswith('not applicable')
+
+
+@pytest.mark.parametrize(
+    ('name', 'early'),
+    [
+        *(('V1', 1), ('v2d', 1), ('prf-V1v', 1), ('prf/V1', 1), ('Kastner2015/V1v', 1)),
+        *(('HCP_MMP1/V3', 1), ('V3A', 0), ('Kastner2015/V3a', 0), ('LHV1', 0), ('MV1', 0)),
+    ],
+)
+def test_early_areas_are_known_with_and_without_their_atlas(name, early):
+    assert bool(readout.EARLY.fullmatch(name)) == bool(early)

@@ -120,3 +120,18 @@ def test_hemispheres_that_contradict_their_places_are_found():
     assert told(right) is None
     assert 'left and right are swapped' in told(1 - right) and '100%' in told(1 - right)
     assert summary.sides(brain) is None
+
+
+@pytest.mark.parametrize(
+    ('unit', 'spread', 'fine', 'told'),
+    [('not said', 2, 1, True), ('not said', 2, 300, False), ('not said', 90, 1, False)]
+    + [('scanner units', 2, 1, False)],
+)
+def test_whole_numbers_of_a_small_spread_have_lost_their_fraction(unit, spread, fine, told):
+    rng = np.random.default_rng(3)
+    brain = united(small.brain(voxels=50), unit)
+
+    def cut(x):
+        return (np.rint(fine * spread * rng.normal(size=x.shape)) / fine).astype('f4')
+
+    assert bool(summary.values(changed(brain, cut))['whole']) == told
