@@ -156,7 +156,7 @@ def linear(arg: str | None, dataset: dict, preprocess: dict, areas=(), split='ow
         targets={chosen.target: target if pixels else dict(target, standardise=True)},
         decoder=dict(
             name='ridge',
-            penalties=tuple(10 ** (i / 2) for i in range(4, 19)),  # 1e2 ... 1e9
+            penalties=tuple(10 ** (i / 2) for i in range(17)),  # 1 ... 1e8
             cv='loo',
         ),
         metrics=PIXEL_METRICS if pixels else STATISTICS_METRICS,

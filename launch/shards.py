@@ -26,19 +26,20 @@ def main(argv: list[str]) -> int:
         return 0
     ending.speak()
     with ending.exit_codes() as ended:
-        own, rest = dict(OWN), []
-        for word in argv:
-            flag, given, value = word.partition('=')
-            if flag in OWN and given:
-                own[flag] = value
+        own, words, rest = dict(OWN), list(argv), []
+        while words:
+            flag, given, value = words.pop(0).partition('=')
+            if flag in OWN:
+                own[flag] = value if given else words.pop(0) if words else ''
             else:
-                rest.append(word)
-        if not own['--out'] or not own['--shards'].isdigit():
-            raise errors.ConfigError(
-                f'--out={own["--out"]} --shards={own["--shards"]}',
-                'command line',
-                'wanted --out=DIR and a number of shards; python launch/shards.py --help',
-            )
+                rest.append(f'{flag}{given}{value}')
+        for flag, fits in (('--out', bool(own['--out'])), ('--shards', own['--shards'].isdigit())):
+            if not fits:
+                raise errors.ConfigError(
+                    f'{flag} is {own[flag]!r}',
+                    'command line',
+                    'wanted --out=DIR, --shards=N; python launch/shards.py --help',
+                )
         arguments = options.parse(rest, 'see python launch/shards.py --help')
         print(f'shards: {write(arguments, own["--out"], int(own["--shards"]), own["--name"])}')
     return ended.code

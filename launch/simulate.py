@@ -6,7 +6,9 @@ NAME is 'simulated' (plain arrays in one .npz) or a file of recon/data/layouts. 
 recording lies in DIR_truth. Exit codes: 0 written; 2 the user's cause, in one line.
 """
 
+import os
 import pathlib
+import shutil
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -34,10 +36,28 @@ def main(argv: list[str]) -> int:
             )
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise errors.ConfigError('not an empty folder', out, 'name another --out')
-        writer.write(out, subject=arguments.subject, scale=arguments.scale, seed=arguments.seed)
+        write_whole(
+            writer, out, subject=arguments.subject, scale=arguments.scale, seed=arguments.seed
+        )
         print(f'{out}: {arguments.layout}, subject {arguments.subject}, {arguments.scale}')
         print(f'{out}_truth: what is true of it')
     return ended.code
+
+
+def write_whole(writer, out: pathlib.Path, **options) -> None:
+    """Writes beside `out` and renames, so that a killed start leaves no half of a data set."""
+    unfinished = out.with_name(f'{out.name}.unfinished.{os.getpid()}')
+    truth = unfinished.with_name(f'{unfinished.name}_truth')
+    try:
+        writer.write(unfinished, **options)
+        shutil.rmtree(out.with_name(f'{out.name}_truth'), ignore_errors=True)
+        truth.rename(out.with_name(f'{out.name}_truth'))
+        if out.exists():
+            out.rmdir()  # empty, or it would have been refused
+        unfinished.rename(out)
+    finally:
+        for folder in (unfinished, truth):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def find(layout: str):

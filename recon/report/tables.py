@@ -230,7 +230,7 @@ def oddities(entry: dict) -> str:
     ties = entry.get('ties', entry.get('n_ties'))
     if ties:
         parts.append(f'{formats.number(ties) if isinstance(ties, float) else ties} ties')
-    if entry.get('candidates'):
+    if (entry.get('candidates') or 2) > 2:  # of two it is said by the metric's name
         parts.append(f'{entry["candidates"]} candidates')
     if entry.get('undefined_as_failure'):
         parts.append(f'{entry["undefined_as_failure"]} undefined comparisons failed')

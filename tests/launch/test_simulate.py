@@ -16,10 +16,16 @@ def test_it_writes_a_recording_and_its_truth(tmp_path, capsys):
 def test_layouts_are_found_by_name(tmp_path, monkeypatch):
     called = {}
     writer = simulate.find('digits69')
-    monkeypatch.setattr(writer, 'write', lambda out, **given: called.update(given, out=out))
+
+    def write(out, **given):
+        called.update(given)
+        for folder in (out, out.with_name(f'{out.name}_truth')):
+            folder.mkdir()
+
+    monkeypatch.setattr(writer, 'write', write)
     words = ['--layout=digits69', f'--out={tmp_path / "x"}', '--scale=full', '--seed=4']
     assert simulate.main(words) == 0
-    assert called == {'out': tmp_path / 'x', 'subject': 1, 'scale': 'full', 'seed': 4}
+    assert called == {'subject': 1, 'scale': 'full', 'seed': 4} and (tmp_path / 'x').is_dir()
 
 
 @pytest.mark.parametrize(
@@ -48,3 +54,23 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
     assert simulate.main([f'--out={tmp_path}']) == 2
     assert 'not an empty folder' in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ['mine.txt']
+
+
+def test_a_start_that_fails_leaves_nothing_and_an_empty_folder_is_filled(tmp_path, monkeypatch):
+    from recon.core import errors
+    from recon.data.layouts import digits69
+
+    whole = digits69.write
+
+    def broken(root, **options):
+        whole(root, **options)
+        raise errors.DataInvalid('the disk is full', root, 'free some space')
+
+    out = tmp_path / 'a'
+    out.mkdir()
+    monkeypatch.setattr(digits69, 'write', broken)
+    assert simulate.main(['--layout=digits69', f'--out={out}']) == 2
+    assert [p.name for p in tmp_path.iterdir()] == ['a'] and not any(out.iterdir())
+    monkeypatch.setattr(digits69, 'write', whole)
+    assert simulate.main(['--layout=digits69', f'--out={out}']) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['a', 'a_truth'] and any(out.iterdir())

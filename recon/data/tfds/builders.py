@@ -147,7 +147,7 @@ def _same(folder: pathlib.Path, wanted: str) -> pathlib.Path:
         raise errors.ConfigError(
             'other data are there already',
             folder,
-            'give another config or version, or remove the folder',
+            'give another name or version, or remove the folder',
         )
     return folder
 
