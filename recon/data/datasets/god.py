@@ -68,6 +68,7 @@ def load(cfg) -> types.BrainData:
     simulated = mark.facts(path.parent)
     seen = {name: parts[name] for name in ('train', 'test')}
     notes += kamitani_checks.counts(seen, {} if simulated else PUBLISHED)
+    runs = kamitani_checks.run_facts({k: p for k, p in parts.items() if len(p.run)}, notes)
     _check_lists(path.parent, seen)
     if cfg['imagery']:
         seen['imagery'] = _imagined(parts['imagery'], seen['test'], notes, path)
@@ -86,7 +87,7 @@ def load(cfg) -> types.BrainData:
         images=images,
         rois=cortex.rois,
         voxel_info=cortex.info,
-        facts=_facts(cfg, path, made, notes + said) | simulated,
+        facts=_facts(cfg, path, made, notes + said) | runs | simulated,
     )
 
 
@@ -163,17 +164,8 @@ def _check_lists(folder: pathlib.Path, seen: dict) -> None:
     """imageID_training.csv and imageID_test.csv, where they are there, must name every stimulus."""
     for name, part in seen.items():
         path = folder / f'imageID_{"training" if name == "train" else "test"}.csv'
-        if not path.exists():
-            continue
-        listed = list(kamitani_ids.listed(path).values())
-        unknown = np.setdiff1d(part.image_id, listed)
-        if len(unknown):
-            raise errors.DataInvalid(
-                f'{len(unknown)} stimuli of {name} are not in the list, first {unknown[0]} (the '
-                f'list has {listed[0]} first)',
-                path,
-                'ids are off, or the list is of another release: fetch both again',
-            )
+        if path.exists():
+            kamitani_ids.check_listed(path, part.image_id, name)
 
 
 def _imagined(part, test, notes: list, path):

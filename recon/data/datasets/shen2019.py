@@ -7,7 +7,14 @@ import numpy as np
 
 from recon.core import errors, types
 from recon.data import mark, splitting
-from recon.data.formats import bdata, kamitani_checks, kamitani_images, kamitani_rows, kamitani_sets
+from recon.data.formats import (
+    bdata,
+    kamitani_checks,
+    kamitani_ids,
+    kamitani_images,
+    kamitani_rows,
+    kamitani_sets,
+)
 
 DEFAULTS = dict(
     path='',  # the folder that holds sub-01_..._original_VC.h5 or ..._fmriprep_volume_native.h5
@@ -76,7 +83,10 @@ def load(cfg) -> types.BrainData:
     notes += kamitani_checks.counts(parts, {} if simulated else PUBLISHED)
     if missing:
         notes.append(f'sessions {", ".join(map(str, missing))} are missing')
+    runs = kamitani_checks.run_facts(parts, notes)
     made = kamitani_rows.splits(cfg['split'], parts, cfg['rows'])
+    for name in ('train', 'test'):
+        _check_lists(root, name, parts[name])
     opened, said = kamitani_images.opened(pictures, cfg['image_size'])
     return types.BrainData(
         train=made['train'],
@@ -88,13 +98,14 @@ def load(cfg) -> types.BrainData:
         voxel_info=cortex.info,
         facts=_facts(cfg, release, made, notes + said)
         | ({'sessions': there, 'missing_sessions': missing} if there else {})
+        | runs
         | simulated,
     )
 
 
 def _read(cfg: dict, paths: dict, root, images) -> tuple:
     """{set: Part}, the Cortex that all share, {name: path} of pictures, and notes."""
-    parts, cortex, pictures, notes = {}, None, {}, []
+    parts, cortex, pictures, notes = {}, None, {}, _absent(cfg, paths)
     for name, path in paths.items():
         with bdata.opened(path) as file:
             found = kamitani_rows.cortex(file, cfg['rois'])
@@ -115,6 +126,26 @@ def _read(cfg: dict, paths: dict, root, images) -> tuple:
             if keep.any():
                 parts[name] = _part(file, shown, found).rows(keep)
     return parts, cortex, pictures, notes
+
+
+def _absent(cfg: dict, paths: dict) -> list[str]:
+    """Notes on the further sets of which there is no file, and what its name would be like."""
+    start = f'sub-{cfg["subject"]:02d}_...'
+    tail = re.search(r'(original|fmriprep)_.+', paths['train'].name)[0]
+    return [
+        f'no file of {name} ({" or ".join(f"{start}{word}..._{tail}" for word in SETS[name])}, in '
+        'small or capital letters): it is left out'
+        for name in SETS
+        if name not in paths
+    ]
+
+
+def _check_lists(root: pathlib.Path, name: str, part: kamitani_rows.Part) -> None:
+    """NaturalImageTraining.tsv and NaturalImageTest.tsv, where there, must name every stimulus."""
+    word = SETS[name][0].removeprefix('perception')
+    for path in sorted(p for p in root.iterdir() if p.suffix in ('.tsv', '.csv')):
+        if word in path.name.lower():
+            kamitani_ids.check_listed(path, part.image_id, name)
 
 
 def _facts(cfg: dict, release: str, made: dict, notes: list[str]) -> dict:

@@ -33,6 +33,45 @@ def sessions(parts: dict[str, kamitani_rows.Part]) -> tuple[dict, list[int], lis
     return told, there, [int(n) for n in missing]
 
 
+def missing_runs(parts: dict[str, kamitani_rows.Part]) -> dict[str, list[int]]:
+    """Numbers that lack between the first and the last run: {part, perhaps with session: runs}.
+
+    Each session, and each part, may count its runs from 1, or they are numbered throughout: where
+    no two of them share a number, a run is missing only if none of them has it, and it may be of
+    each part that has runs before and after it.
+    """
+    lost: dict[str, list[int]] = {}
+    sets = {}
+    for name, part in parts.items():
+        sessions_ = np.unique(part.session)
+        held = {s: set(part.run[part.session == s].tolist()) - {-1} for s in sessions_.tolist()}
+        if len(held) > 1 and sum(map(len, held.values())) > len(set().union(*held.values())):
+            lost |= {f'{name}, session {s}': _gaps(runs) for s, runs in held.items()}
+        else:
+            sets[name] = set().union(*held.values())
+    whole = set().union(*sets.values())
+    if sum(map(len, sets.values())) > len(whole):
+        lost |= {name: _gaps(runs) for name, runs in sets.items()}
+    else:
+        for n in _gaps(whole):
+            lying = ' or '.join(name for name, runs in sets.items() if n in _gaps(runs))
+            lost.setdefault(lying, []).append(n)
+        lost.pop('', None)  # between the last of a part and the first of the next
+    return {name: gaps for name, gaps in lost.items() if gaps}
+
+
+def run_facts(parts: dict[str, kamitani_rows.Part], notes: list[str]) -> dict:
+    """facts['missing_runs'] as `missing_runs`, if there are any; a note for each part of them."""
+    lost = missing_runs(parts)
+    for name, runs in lost.items():
+        notes.append(f'{name}: runs {", ".join(map(str, runs))} are missing, by their numbers')
+    return {'missing_runs': lost} if lost else {}
+
+
+def _gaps(runs: set[int]) -> list[int]:
+    return sorted(set(range(min(runs), max(runs))) - runs) if runs else []
+
+
 def check_unit(parts: dict[str, kamitani_rows.Part], where) -> list[str]:
     """Notes on the spread of the voxels.
 

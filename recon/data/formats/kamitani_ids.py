@@ -115,6 +115,19 @@ def listed(path) -> dict[float, str]:
     return found
 
 
+def check_listed(path, shown, part: str) -> None:
+    """Raises DataInvalid if the list of stimuli in `path` lacks one of `shown` [n], of `part`."""
+    names_ = list(listed(path).values())
+    unknown = np.setdiff1d(shown, names_).tolist()
+    if unknown:
+        raise errors.DataInvalid(
+            f'{len(unknown)} stimuli of {part} are not in the list, first {unknown[0]} (the '
+            f'list has {names_[0]} first)',
+            path,
+            'ids are off, or the list is of another release: fetch both again',
+        )
+
+
 def _number(text: str) -> float | None:
     try:
         return float(text)

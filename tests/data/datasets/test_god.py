@@ -236,6 +236,18 @@ def test_a_missing_run_is_noted(copy):
     notes = ' '.join(load(copy).facts['notes'])
     assert 'test: images are shown 3 to 4 times, 6 of 12 fewer' in notes
     assert 'test: runs have 6 to 12 rows' in notes
+    assert 'missing_runs' not in load(copy).facts
+    with h5py.File(copy / 'Subject1.h5', 'r+') as file:
+        keys = [k.decode() for k in file['metadata/key'][()]]
+        kind, run = (
+            whole[:, file['metadata/value'][keys.index(key)] == 1][:, 0]
+            for key in ('DataType', 'Run')
+        )
+        del file['dataset']
+        file['dataset'] = whole[(kind != 2) | (run != 2)]
+    facts = load(copy).facts
+    assert facts['missing_runs'] == {'test': [2]}
+    assert 'test: runs 2 are missing, by their numbers' in facts['notes']
 
 
 def test_counts_unlike_the_published_are_noted_for_real_data_only(copy, brain):

@@ -223,7 +223,34 @@ def test_a_factor_of_300_in_one_file_is_refused(copy):
 def test_further_sets_are_optional(copy):
     for name in (SHAPES, LETTERS, IMAGERY):
         (copy / name).unlink()
-    assert not load(copy).extra_tests
+    found = load(copy)
+    assert not found.extra_tests
+    said = [note for note in found.facts['notes'] if note.startswith('no file of')]
+    assert len(said) == 3 and 'no file of artificial (sub-01_...artificial' in said[0]
+    assert '_original_VC.h5' in said[0] and 'letter' in said[1] and 'alphabet' in said[1]
+
+
+def test_a_run_without_rows_between_others_is_named(copy, brain):
+    assert 'missing_runs' not in brain.facts
+    rewrite(copy / TRAIN, lambda x: np.delete(x, np.s_[40:60], 0))  # the third run of 20
+    found = load(copy)
+    assert found.facts['missing_runs'] == {'train': [3]}
+    assert 'train: runs 3 are missing, by their numbers' in found.facts['notes']
+
+
+def test_runs_are_looked_for_in_each_session_where_they_begin_anew(new):
+    assert 'missing_runs' not in load(new).facts
+    rewrite(new / NEW, lambda x: np.delete(x, np.s_[120:140], 0))
+    assert load(new).facts['missing_runs'] == {'train, session 2': [2]}
+
+
+@pytest.mark.parametrize('part', ['Training', 'Test'])
+def test_a_list_of_natural_images_must_name_every_stimulus(copy, part):
+    path = copy / f'NaturalImage{part}.tsv'
+    lines = path.read_text().splitlines()
+    path.write_text('\n'.join(lines[1:]))
+    name = lines[0].split('\t')[0]
+    refused(copy, f'1 stimuli of {"train" if part == "Training" else "test"} are.*first {name}')
 
 
 def test_further_sets_without_names_or_pictures_are_left_out_with_a_note(copy):

@@ -92,3 +92,32 @@ def test_empty_areas_and_unknown_hemispheres_are_noted():
     assert (
         'hemispheres are unknown' in checks.cortex_notes(kamitani_rows.Cortex(columns, {}, {}))[0]
     )
+
+
+@pytest.mark.parametrize(
+    ('train', 'test', 'missing'),
+    [
+        ([1, 1, 2, 4, 5], [1, 2], {'train': [3]}),  # each part counts from 1
+        ([1, 2, 3], [2, 3, 6], {'test': [4, 5]}),
+        ([1, 2, 5, 6], [3, 4, 7], {}),  # numbered throughout, the parts in turns
+        ([1, 2, 5, 7], [3, 4, 8], {'train or test': [6]}),
+        ([1, 2, 4], [6, 8, 9], {'train': [3], 'test': [7]}),
+        ([2, 3], [2, 3], {}),
+        ([-1, -1], [0, 0], {}),
+    ],
+)
+def test_a_run_that_lacks_between_others_is_named(train, test, missing):
+    parts = {
+        name: part('a' * len(runs), run=runs) for name, runs in (('train', train), ('test', test))
+    }
+    notes = []
+    found = checks.run_facts(parts, notes)
+    assert found == ({'missing_runs': missing} if missing else {})
+    assert len(notes) == len(missing) and all('are missing, by their numbers' in n for n in notes)
+
+
+def test_runs_that_begin_anew_in_each_session_are_looked_at_session_by_session():
+    parts = {'train': part('a' * 6, run=[1, 2, 3, 1, 3, 4], session=[1, 1, 1, 2, 2, 2])}
+    assert checks.missing_runs(parts) == {'train, session 2': [2]}
+    parts = {'train': part('a' * 5, run=[1, 2, 4, 5, 6], session=[1, 1, 1, 2, 2])}
+    assert checks.missing_runs(parts) == {'train': [3]}

@@ -114,3 +114,11 @@ def test_a_list_that_is_not_text_is_refused(tmp_path):
     (tmp_path / 'a.csv').write_bytes(b'\xff\xfe\x00\x80' * 9)
     with pytest.raises(errors.DataInvalid, match='not text'):
         ids.listed(tmp_path / 'a.csv')
+
+
+def test_what_was_shown_must_be_in_the_list(tmp_path):
+    path = tmp_path / 'list.tsv'
+    path.write_text('n01443537_22563\t1443537.022563\nshape\t2\n')
+    ids.check_listed(path, np.array(['shape', 'shape']), 'test')
+    with pytest.raises(errors.DataInvalid, match='1 stimuli of test are not in the list, first x'):
+        ids.check_listed(path, np.array(['shape', 'x']), 'test')
