@@ -62,7 +62,10 @@ def get(arguments) -> None:
         if source.figshare:
             _show_licence(source, arguments.api)
         if source.open:
-            print(f'Nothing was fetched. If you accept: python launch/fetch.py {name} --accept')
+            where = '' if arguments.out == 'data' else f' --out {arguments.out}'
+            print(
+                f'Nothing was fetched. If you accept: python launch/fetch.py {name} --accept{where}'
+            )
         return
     if not source.open:
         raise errors.ConfigError(f'{name} is not fetched from here', '--accept', source.ask)

@@ -146,7 +146,7 @@ def test_the_same_data_are_not_written_twice_and_others_are_refused(tmp_path):
     before = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
     assert builders.build(told(), 'a', tmp_path, 2) == folder
     assert {p.name: p.stat().st_mtime_ns for p in folder.iterdir()} == before
-    with pytest.raises(errors.ConfigError, match='other data are there already.*another config'):
+    with pytest.raises(errors.ConfigError, match='other data are there already.*another name'):
         builders.build(told(1), 'a', tmp_path, 2)
     other = builders.build(told(1), 'a', tmp_path, 2, version='1.0.1')
     assert other.name == '1.0.1' and len(builders.sources(other)['train']) == 96
