@@ -22,6 +22,7 @@ AREAS = ('V1d', 'V1v', 'V2d', 'V2v', 'V3', 'V3A', 'V4v', 'VP')
 BANDS = tuple(f'lag{i}to{i + 1}' for i in range(11))  # retinotopic bands of the published masks
 SIDE = 10
 TR = 2.0
+_SHARED = 0.2  # of a mask may be in that of the other side
 _REMEDY = (
     '`python launch/fetch.py miyawaki2008 --accept` fetches it (153 MB); or set dataset.path, or '
     'dataset.download=true'
@@ -51,7 +52,8 @@ def load(cfg) -> types.BrainData:
 
     Raises:
       DataMissing: files that are not there, by name.  DataInvalid: a file that cannot be read, is
-        on another grid than the mask, has other numbers of rows, or values that are not finite.
+        on another grid than the mask, has other numbers of rows, values that are not finite, or
+        is no mask of one side.
       ConfigError: an option that does not fit.
     """
     shift, kind = cfg.get('shift', DEFAULTS['shift']), cfg.get('rows', DEFAULTS['rows'])
@@ -62,7 +64,7 @@ def load(cfg) -> types.BrainData:
             "rows is 'volumes' or 'blocks', shift a number of volumes >= 0",
         )
     root = _folder(cfg)
-    mask, affine = nifti.read_mask(root / 'mask' / 'mask.nii.gz')
+    mask, affine = nifti.read_mask(root / 'mask' / 'mask.nii.gz', one=True)
     if not mask.any():
         raise errors.DataInvalid(
             'no voxel is in the mask', root / 'mask' / 'mask.nii.gz', 'fetch it again'
@@ -253,14 +255,27 @@ def _join(runs: list[dict], session: int, kind: str, root) -> types.Split:
 
 
 def _rois(root, mask, affine) -> dict:
+    """All masks, by their files' names and both sides together, [v] bool.
+
+    Raises DataInvalid for another grid, for numbers in place of a mask, and where most of a mask is
+    in that of the other side too.
+    """
     rois = {}
     for name in (*AREAS, *BANDS):
         for side in ('LH', 'RH'):
             path = root / 'mask' / f'{side}{name}.nii.gz'
-            area, area_affine = nifti.read_mask(path)
+            area, area_affine = nifti.read_mask(path, one=True)
             nifti.check_grid(path, area.shape, area_affine, mask.shape, affine)
             rois[side + name] = area[mask]
-        rois[name] = rois[f'LH{name}'] | rois[f'RH{name}']
+        left, right = rois[f'LH{name}'], rois[f'RH{name}']
+        both, smaller = int((left & right).sum()), int(min(left.sum(), right.sum()))
+        if both > _SHARED * smaller:  # a few voxels at the middle may be of both
+            raise errors.DataInvalid(
+                f'{both} of {smaller} voxels of LH{name}.nii.gz and RH{name}.nii.gz are the same',
+                root / 'mask',
+                'a mask is of one side: fetch both again',
+            )
+        rois[name] = left | right
     return rois | {area: rois[f'{area}d'] | rois[f'{area}v'] for area in ('V1', 'V2')}
 
 

@@ -10,6 +10,7 @@ from recon.data.formats import algonauts_fmri, algonauts_rois, files
 
 VERTICES = 163_842  # of one hemisphere of fsaverage
 _HERE = {'official': '_challenge_space', 'course': '_space'}  # end of the names of short masks
+_MOST = 254  # far more labels than any class has; 255 is -1 in a byte without a sign
 _REMEDY = 'extract the archive again'
 
 
@@ -112,6 +113,15 @@ def _whole(path, values: np.ndarray) -> np.ndarray:
     values = np.asarray(values)
     if values.dtype.kind == 'f' and not (np.isfinite(values) & (values % 1 == 0)).all():
         raise errors.DataInvalid('labels are not whole numbers', path, _REMEDY)
+    if values.size and (values.min() < -1 or values.max() > _MOST):
+        odd = next(int(x) for x in np.unique(values)[::-1] if not -1 <= x <= _MOST)
+        raise errors.DataInvalid(
+            f'it holds label {odd}, labels are 0 to {_MOST}',
+            path,
+            '255 is -1, no cortex, in a type without a sign: write it with one (int16)'
+            if odd == 255
+            else _REMEDY,
+        )
     return values.astype(np.int16)
 
 

@@ -77,10 +77,10 @@ def said(path, what: str, broken=_BROKEN):
 
 def _told(error) -> str:
     """What a library says, but for advice to switch its own safety off."""
-    sentences = re.split(r'(?<=[.:]) ', ' '.join(str(error).split()))
+    told = ' '.join(str(error).split())
     unsafe = ('allow_pickle', 'pickle.load', 'max_header_size')
-    kept = [s for s in sentences if not any(word in s for word in unsafe)]
-    return ' '.join(kept)[:160] or 'it holds objects'
+    kept = [s for s in re.split(r'(?<=[.:]) ', told) if not any(word in s for word in unsafe)]
+    return ' '.join(kept)[:160] or ('it holds objects' if told else '')
 
 
 def npy(path, axes: int | None = None, kinds: str = 'fiub') -> np.ndarray:

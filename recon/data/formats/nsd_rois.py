@@ -228,6 +228,7 @@ def surface(path, vertices: int | None = None) -> np.ndarray:
     with files.said(path, 'not a readable mgh file', nsd_volumes.BROKEN):
         image = nibabel.load(path)
         files.check_promise(path, image.shape, 4)
+        nifti.check_packed(path)
         values = np.asanyarray(image.dataobj)
     if values.size != values.shape[0] or vertices not in (None, values.size):
         raise errors.DataInvalid(
@@ -242,10 +243,12 @@ def surface(path, vertices: int | None = None) -> np.ndarray:
 def _integers(values: np.ndarray, path) -> np.ndarray:
     """[p] int16 of -1, 0, 1, ..."""
     whole = np.nan_to_num(values, nan=-2)
-    if values.dtype.kind == 'f' and (whole != np.round(whole)).any() or whole.min() < -1:
-        odd = np.unique(values[(whole != np.round(whole)) | (whole < -1)])[:3]
+    odd = (whole < -1) | (whole > np.iinfo(np.int16).max)
+    if values.dtype.kind == 'f':
+        odd |= whole != np.round(whole)
+    if odd.any():
         raise errors.DataInvalid(
-            f'it holds {", ".join(f"{x:g}" for x in odd)}',
+            f'it holds {", ".join(f"{x:g}" for x in np.unique(values[odd])[:3])}',
             path,
             'a file of labels holds -1 (no cortex), 0 (unlabelled), 1, 2, ...; move others away',
         )

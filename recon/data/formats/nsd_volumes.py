@@ -16,7 +16,7 @@ import nibabel
 import numpy as np
 
 from recon.core import errors
-from recon.data.formats import files
+from recon.data.formats import files, nifti
 
 KEY = 'betas'
 PER_UNIT = 300.0  # integers are percent signal change times this; floats are as they are
@@ -26,8 +26,7 @@ SURFACE = (
 )
 _TRIALS = 16  # handed out at once
 _BUDGET = 256 * 2**20  # bytes of compressed HDF5 unpacked at once
-BROKEN = (ValueError, OverflowError, LookupError, TypeError, EOFError, OSError, MemoryError)
-BROKEN += (nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError)
+BROKEN = (*nifti.BROKEN, nibabel.freesurfer.mghformat.MGHError)
 
 
 @dataclasses.dataclass(frozen=True)

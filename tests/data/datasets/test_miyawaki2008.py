@@ -259,6 +259,23 @@ def test_a_file_on_another_grid_is_named(copy, name):
         load(copy)
 
 
+def test_masks_that_are_labels_or_of_both_sides_are_refused_and_minus_one_is_no_area(copy, brain):
+    path, other = (copy / 'mask' / f'{side}V1d.nii.gz' for side in ('LH', 'RH'))
+    change_volume(path, lambda x: np.where(x == 0, -1, x), np.int16)
+    assert np.array_equal(load(copy).rois['LHV1d'], brain.rois['LHV1d'])
+    left, right = (nibabel.load(p).get_fdata() > 0 for p in (path, other))
+    one = np.zeros_like(left)
+    one[tuple(np.argwhere(right)[0])] = True
+    change_volume(path, lambda x: (left | one).astype(np.int16))  # one voxel at the middle
+    assert load(copy).rois['LHV1d'].sum() == brain.rois['LHV1d'].sum() + 1
+    change_volume(path, lambda x: (left | right).astype(np.int16))
+    with pytest.raises(errors.DataInvalid, match='voxels of LHV1d.nii.gz and RHV1d.nii.gz are the'):
+        load(copy)
+    change_volume(path, lambda x: (left + 2 * one).astype(np.int16))
+    with pytest.raises(errors.DataInvalid, match='it holds 1, 2, a mask has one number.*LHV1d'):
+        load(copy)
+
+
 def test_other_axes_nan_and_too_few_volumes_are_named(copy):
     path = copy / 'func' / 'data_random_run01.nii.gz'
     whole = path.read_bytes()

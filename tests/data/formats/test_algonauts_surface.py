@@ -52,11 +52,19 @@ def test_without_long_masks_places_are_unknown_and_said_to_be(tmp_path):
     assert found.vertex is None and 'no all-vertices masks' in found.notes[0]
 
 
+def minus_one(labels):
+    """-1 in the first place, in a type that has none."""
+    return np.where(np.arange(len(labels)) < 1, -1, labels).astype(np.uint8)
+
+
 @pytest.mark.parametrize(
     ('name', 'change', 'message'),
     [
         ('lh.streams_challenge_space', lambda x: x[:-1], '39 labels, the responses .* 40 columns'),
         ('lh.streams_challenge_space', lambda x: x[:30], 'lh and rh files are swapped'),
+        ('lh.streams_challenge_space', lambda x: x + 65536, 'it holds label 65'),
+        ('lh.streams_challenge_space', lambda x: x - 9, 'it holds label -'),
+        ('lh.streams_challenge_space', minus_one, '255 is -1, no cortex, in a type without a'),
         ('lh.streams_challenge_space', lambda x: x + 0.5, 'type is|not whole numbers'),
         ('rh.streams_challenge_space', lambda x: x[::-1], 'it differs from'),
         ('rh.streams_fsaverage_space', lambda x: x[:-1], 'fsaverage has 163842 vertices'),

@@ -49,6 +49,33 @@ def test_a_volume_cut_short_is_refused(tmp_path):
         nifti.read(path, 3)
 
 
+@pytest.mark.parametrize('kind', [np.int16, np.float32])
+def test_a_mask_is_what_is_above_zero_and_minus_one_is_outside(tmp_path, kind):
+    volume = np.random.default_rng(5).integers(-1, 2, (4, 5, 6)).astype(kind)
+    inside = volume == 1
+    if kind == np.float32:
+        volume[0, 0, 0], inside[0, 0, 0] = np.nan, False
+    path = save(tmp_path / 'a.nii.gz', volume)
+    for one in (False, True):
+        assert np.array_equal(nifti.read_mask(path, one)[0], inside)
+    volume[0, 0, 1:3] = 1, 3
+    save(path, volume)
+    assert nifti.read_mask(path)[0][0, 0, 2]
+    with pytest.raises(errors.DataInvalid, match='it holds 1, 3, a mask has one number'):
+        nifti.read_mask(path, one=True)
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_a_bit_flipped_in_a_packed_file_is_found_by_its_checksum(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    image = nibabel.Nifti1Image(rng.integers(0, 2**15, (9, 9, 9)).astype(np.int16), np.eye(4))
+    stored = bytearray(gzip.compress(image.to_bytes(), 0))  # stored as it is: any flip is a value
+    stored[rng.integers(500, len(stored) - 8)] ^= 64
+    (tmp_path / 'a.nii.gz').write_bytes(stored)
+    with pytest.raises(errors.DataInvalid, match='CRC check failed'):
+        nifti.read(tmp_path / 'a.nii.gz', 3)
+
+
 def test_a_volume_that_is_not_there_is_missing(tmp_path):
     with pytest.raises(errors.DataMissing, match='no such file'):
         nifti.read(tmp_path / 'a.nii.gz', 3)

@@ -197,7 +197,7 @@ def test_grids_and_values_that_do_not_fit_are_named(tmp_path):
     volume(path, made['floc-faces'], np.diag([3.0, 3, 3, 1]))
     with pytest.raises(errors.DataInvalid, match='its affine.*floc-faces'):
         read(tmp_path)
-    for odd, text in ((0.5, '0.5'), (-3, '-3'), (np.nan, 'nan')):
+    for odd, text in ((0.5, '0.5'), (-3, '-3'), (np.nan, 'nan'), (65537, '65537')):
         volume(path, np.where(made['floc-faces'] == 1, odd, 0), dtype=np.float32)
         with pytest.raises(errors.DataInvalid, match=f'it holds {text}.*a file of labels'):
             read(tmp_path)
@@ -272,3 +272,12 @@ def test_a_broken_surface_is_named(tmp_path, kind):
     path.write_bytes({'empty': b'', 'half': content[:90], 'text': b'<html>' * 50}[kind])
     with pytest.raises(errors.DataInvalid, match='a.mgz'):
         nsd_rois.surface(path)
+
+
+def test_a_bit_flipped_in_a_packed_surface_is_found_by_its_checksum(tmp_path):
+    surface(tmp_path / 'a.mgh', np.random.default_rng(0).integers(-1, 9, 50))
+    packed = bytearray(gzip.compress((tmp_path / 'a.mgh').read_bytes(), 0))
+    packed[10 + 5 + 284 + 4 * 20] ^= 1  # behind what gzip and mgh have first: a value
+    (tmp_path / 'a.mgz').write_bytes(packed)
+    with pytest.raises(errors.DataInvalid, match='CRC check failed'):
+        nsd_rois.surface(tmp_path / 'a.mgz')

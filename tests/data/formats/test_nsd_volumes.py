@@ -1,5 +1,7 @@
+import contextlib
 import gzip
 import pickle
+import zlib
 
 import h5py
 import nibabel
@@ -214,6 +216,28 @@ def test_flipped_bits_within_gzip_are_found_by_its_checksum(tmp_path):
     path.write_bytes(content)
     with pytest.raises(errors.DataInvalid, match='cannot be unpacked'):
         whole(nsd_volumes.inspect(path, GRID), np.arange(50))
+
+
+@pytest.mark.parametrize('name', ['a.nii.gz', 'lh.a.mgz', 'lh.a.mgh'])
+def test_any_wrong_byte_is_an_array_or_our_own_error(tmp_path, name):
+    path, rng = tmp_path / name, np.random.default_rng(len(name))
+    grid = GRID if name == 'a.nii.gz' else (50,)
+    write_nifti(path, betas()) if grid == GRID else write_mgh(path, betas(grid=grid))
+    content = path.read_bytes()
+    for place in (*range(0, 80), *rng.integers(80, len(content), 80)):
+        broken = bytearray(content)
+        broken[place] = rng.integers(256)
+        path.write_bytes(broken)
+        with contextlib.suppress(errors.UserError):
+            whole(nsd_volumes.inspect(path, grid), np.arange(40))
+    for zeros in (4, 300, 2000):
+        path.write_bytes(bytes(zeros))
+        with pytest.raises(errors.DataInvalid, match=name):
+            nsd_volumes.inspect(path, grid)
+    for deflated in (zlib.compress(content), content[:10] + b'\x07' * 200):  # zlib.error
+        path.write_bytes(deflated)
+        with pytest.raises(errors.DataInvalid, match=name):
+            nsd_volumes.inspect(path, grid)
 
 
 def test_headers_that_promise_ten_to_the_twelve_are_refused(tmp_path):
