@@ -12,6 +12,7 @@ from recon.data.formats import (
     pairs_info,
     pairs_rois,
     pairs_rows,
+    pairs_units,
     pairs_voxels,
 )
 
@@ -85,6 +86,7 @@ def load(cfg) -> types.BrainData:
     values, n = voxels.values, len(voxels.values)
     image_id, images = _stimuli(root, cfg, voxels, notes)
     rows = _rows(root, cfg, image_id, values.shape[1], notes)
+    _note_uneven(voxels, rows, notes)
     rois = pairs_rois.load(root, cfg['rois'], voxels, notes)
     info = pairs_info.load(root, voxels, rois, notes)
     keep = _finite(values, cfg, voxels.files[0], notes)
@@ -211,6 +213,15 @@ def _rows(root, cfg: dict, image_id, v: int, notes: list) -> dict:
         repeats = pairs_rows.presentations(image_id)
     rows = {'run': runs, 'session': found['sessions'], 'repeat': repeats, 'trials': trials}
     return {name: column for name, column in rows.items() if column is not None}
+
+
+def _note_uneven(voxels, rows: dict, notes: list) -> None:
+    """A session or a file in another unit; one of several files, where sessions are not told."""
+    groups, kind = rows.get('session'), 'session'
+    if groups is None:
+        groups, kind = np.repeat(np.arange(len(voxels.rows)) + 1, voxels.rows), 'file'
+    said = pairs_units.uneven(voxels.values, groups, kind)
+    notes += [said] if said else []
 
 
 def _finite(values, cfg: dict, name: str, notes: list) -> np.ndarray:

@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 
 from recon.core import errors
-from recon.data.formats import files, nifti, pairs_arrays
+from recon.data.formats import files, nifti, pairs_arrays, pairs_units
 
 SUFFIXES = (*pairs_arrays.ARRAYS, '.nii.gz', '.nii', '.func.gii')
 # fsaverage3 to 6 are the first vertices of fsaverage.
@@ -91,7 +91,7 @@ def load(root: pathlib.Path, cfg: dict, notes: list) -> Voxels:
     values = parts[0] if len(parts) == 1 else np.concatenate(parts, along)
     if not all(values.shape):
         raise errors.DataInvalid(f'its shape is {values.shape}', paths[0], 'nothing is in it')
-    _note_units(values, cfg, notes)
+    pairs_units.note(values, cfg['divide'], notes)
     info, columns = _surface(parts, sides, join, notes)
     rows = [len(part) for part in parts] if join == 'rows' else [len(values)]
     volumes = pairs_arrays.suffix(paths[0]) == '.nii' or len(cfg['axes'].split()) > 2
@@ -240,18 +240,6 @@ def _divided(values: np.ndarray, cfg: dict) -> np.ndarray:
     if values.dtype != np.float32:
         values = np.ascontiguousarray(values, np.float32)
     return values if cfg['divide'] == 1 else values / np.float32(cfg['divide'])
-
-
-def _note_units(values: np.ndarray, cfg: dict, notes: list) -> None:
-    """Says so where values look as if they were scaled for storage."""
-    sample = np.asarray(values[:: max(1, len(values) // 64)], np.float32) / cfg['divide']
-    sample = np.abs(sample[np.isfinite(sample)])
-    if sample.size and np.median(sample) > 50:
-        whole = 'whole numbers' if values.dtype.kind in 'iu' else 'values'
-        notes.append(
-            f'voxels are {whole} with a median size of {np.median(sample):.0f}: if they are '
-            'percent signal change stored times 300, as in NSD, set dataset.voxels.divide=300'
-        )
 
 
 def _surface(parts, sides, join: str, notes: list) -> tuple[dict, dict]:

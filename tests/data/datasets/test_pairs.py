@@ -290,6 +290,19 @@ def test_values_times_300_are_said_and_divided_on_request(folder, written):
         load(folder, voxels={'divide': 0})
 
 
+def test_one_session_times_300_is_said(folder):
+    voxels, session = np.load(folder / 'voxels.npy'), np.load(folder / 'sessions.npy')
+    save(folder / 'voxels.npy', np.where(session[:, None] == 2, 300 * voxels, voxels))
+    assert any('voxels of session 2 by' in note for note in load(folder).facts['notes'])
+    (folder / 'sessions.npy').unlink()
+    for i in (1, 2):
+        np.save(folder / f'ses-{i}.npy', voxels[session == i] * (1 if i == 1 else 300))
+    ids = np.load(folder / 'ids.npy')
+    save(folder / 'ids.npy', np.concatenate([ids[session == i] for i in (1, 2)]))
+    notes = load(folder, voxels={'file': 'ses-*.npy'}).facts['notes']
+    assert any('voxels of file 2 by' in note for note in notes)
+
+
 def test_voxels_that_are_not_finite_are_counted_and_dropped_only_on_request(folder, written):
     voxels = np.load(folder / 'voxels.npy').copy()
     voxels[3, 7], voxels[250, 40] = np.nan, np.inf
