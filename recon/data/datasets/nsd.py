@@ -12,6 +12,7 @@ from recon.data.datasets import coco
 from recon.data.formats import (
     nifti,
     nsd_betas,
+    nsd_checks,
     nsd_design,
     nsd_labels,
     nsd_pictures,
@@ -35,7 +36,6 @@ DEFAULTS = dict(
     annotations=True,  # read labels and captions where they are: a minute for 10,000 images
     coco=dict(coco.DEFAULTS),  # of them; its path by default the folder itself
 )
-_SPACING = 5  # trials of each session that are looked at
 
 
 def load(cfg) -> types.BrainData:
@@ -63,18 +63,22 @@ def load(cfg) -> types.BrainData:
     root, subject = _root(cfg), int(cfg['subject'])
     design = nsd_design.read(root, subject)
     sheet = nsd_design.read_sheet(root, design)
-    notes = nsd_design.check_responses(root, design)
+    notes, answered = nsd_design.check_responses(root, design)
     folder = nsd_betas.folder(root, subject, cfg['space'], cfg['betas'])
     numbers, absent = nsd_betas.choose(folder, cfg['sessions'], cfg['missing'])
+    absent += _last(cfg, numbers, answered, notes)
     areas = nsd_rois.read(root, subject, cfg['space'])
     chosen = areas.choose(cfg['voxels'])
     sessions = nsd_betas.inspect(
         folder, numbers, cfg['format'], areas.grids, _positions(areas, chosen)
     )
     trials = _trials(design, sessions)
-    prepared = _prepare(cfg, root, folder, sessions, chosen)
-    keep, found = _look_at(prepared, design.session[trials], folder)
-    notes += areas.notes + found + nsd_rois.empty(areas)
+    notes += areas.notes + nsd_labels.unlike(areas.names) + nsd_rois.empty(areas)
+    notes += nsd_checks.other_affines(sessions, areas.affine)
+    left = chosen[: areas.grids[0][0]].sum() if areas.affine is None else None
+    prepared = _prepare(cfg, root, folder, sessions, chosen, left)
+    brain = nsd_rois.WHOLE in cfg['voxels']
+    keep = nsd_checks.look_at(prepared, design.session[trials], folder, notes, left, brain)
     notes += _counts(cfg, root, subject, design, trials, int(keep.sum()))
     chosen = _narrow(chosen, keep)
     parts = splitting.parts(
@@ -94,7 +98,7 @@ def load(cfg) -> types.BrainData:
         for name, rows in parts.items()
     }
     shown = np.unique(np.concatenate([split.image_id for split in splits.values()]))
-    images = nsd_pictures.read(root, shown, cfg['images_size'])
+    images = nsd_pictures.read(root, shown, cfg['images_size'], notes)
     named = _annotate(cfg, root, shown, sheet, splits['train'].image_id, images.shape[0], notes)
     return types.BrainData(
         **splits,
@@ -135,11 +139,19 @@ def _trials(design, sessions) -> np.ndarray:
     return np.concatenate([design.trials(session.number) for session in sessions])
 
 
-def _prepare(cfg, root, folder, sessions, chosen) -> store.Store:
+def _last(cfg, numbers, answered, notes: list) -> list[int]:
+    """Sessions after the last one on disk, where all were asked for; they are noted."""
+    later = [] if cfg['sessions'] else nsd_checks.not_on_disk(numbers, answered)
+    if later:
+        shown = ', '.join(map(str, later))
+        notes.append(f'sessions {shown} are in responses.tsv, their betas are not on disk')
+    return later
+
+
+def _prepare(cfg, root, folder, sessions, chosen, left) -> store.Store:
     first = sessions[0].recordings[0]
-    nsd_betas.check_unit(
-        next(sessions[0].read()).astype(np.float32) / first.divisor, first.divisor, first.path
-    )
+    some = next(sessions[0].read()).astype(np.float32) / first.divisor
+    nsd_checks.unit(some, first.divisor, first.path, left)
     blocks = [
         store.Block(
             f'session{session.number:02d}',
@@ -165,24 +177,6 @@ def _prepare(cfg, root, folder, sessions, chosen) -> store.Store:
     if cfg['verify']:
         store.load(place, [block.name for block in blocks], verify=True)
     return prepared
-
-
-def _look_at(prepared: store.Store, session, folder) -> tuple[np.ndarray, list[str]]:
-    """Which voxels are finite in all sessions [v], and sentences on those that are not valid."""
-    keep, notes = np.ones(prepared.shape[1], bool), []
-    for number in np.unique(session):
-        rows = np.flatnonzero(session == number)
-        some = prepared.rows(rows[np.linspace(0, len(rows) - 1, _SPACING).astype(int)])
-        nsd_betas.check_unit(some, prepared.divisor, f'{folder}, session {number}')
-        keep &= np.isfinite(some).any(0)
-        flat = int((some == 0).all(0).sum())
-        if flat:
-            notes.append(f'{flat} voxels are 0 throughout session {number}: not valid in it')
-    if not keep.all():
-        notes.append(f'{(~keep).sum()} vertices are NaN in some session and were dropped')
-    if not keep.any():
-        raise errors.DataInvalid('every vertex is NaN in some session', folder, 'fetch it again')
-    return keep, notes
 
 
 def _narrow(chosen: np.ndarray, keep: np.ndarray) -> np.ndarray:

@@ -164,6 +164,13 @@ def check_unit(voxels: np.ndarray, divisor: float, where) -> None:
             f'all of {voxels.size} values looked at are 0 or NaN', where, 'check mask and session'
         )
     median = float(np.median(size))
+    if median > _LARGE and divisor != 1:
+        raise errors.DataInvalid(
+            f'the median size of a beta is {median * divisor:.4g} before it is divided by '
+            f'{divisor:g}, about 300 was expected',
+            where,
+            'the values look multiplied by 300 once more: fetch the original',
+        )
     if median > _LARGE:
         raise errors.DataInvalid(
             f'the median size of a beta is {median:.4g}, percent signal change is about 1',

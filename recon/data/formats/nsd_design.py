@@ -155,8 +155,11 @@ def read_sheet(root, design: Design) -> dict[str, np.ndarray]:
     return {'cocoId': coco_id, 'cocoSplit': table['cocoSplit'], 'cropBox': crops}
 
 
-def check_responses(root, design: Design) -> list[str]:
-    """Compares responses.tsv, where it is there, with the plan; sentences on what was not compared.
+def check_responses(root, design: Design) -> tuple[list[str], list[int]]:
+    """Compares responses.tsv, where it is there, with the plan.
+
+    Returns:
+      sentences on what was not compared, and the numbers of the sessions in it.
 
     Raises:
       DataInvalid: it names another image; see `read_sheet`.
@@ -164,7 +167,7 @@ def check_responses(root, design: Design) -> list[str]:
     path = pathlib.Path(root) / 'nsddata' / 'ppdata' / f'subj{design.subject:02d}' / 'behav'
     path = path / 'responses.tsv'
     if not path.exists():
-        return [f'{path.name} is not there: ids were checked against {SHEET.name} alone']
+        return [f'{path.name} is not there: ids were checked against {SHEET.name} alone'], []
     table = files.table(path, '\t')
     if not {'SESSION', '73KID'} <= set(table):
         raise errors.DataInvalid(
@@ -185,7 +188,7 @@ def check_responses(root, design: Design) -> list[str]:
     if pairs:
         trials, found = (np.concatenate(column) for column in zip(*pairs, strict=True))
         _refuse(path, design, trials, found)
-    return notes
+    return notes, np.unique(session).tolist()
 
 
 def _compare(path, design: Design, ids, trial) -> None:

@@ -67,3 +67,23 @@ UNIONS = {
     'LVC': (_kastner(' '.join(_STRIPS)), _STRIPS),
     'HVC': ((*_kastner('VO1 VO2 PHC1 PHC2 hMT MST LO1 LO2'), *_IPS), _FLOC),
 }
+
+
+def unlike(tables: dict[str, dict[int, str]]) -> list[str]:
+    """A sentence for each known file whose table {number: name} gives other names than NSD's."""
+    out = []
+    for file, names in tables.items():
+        known = dict(enumerate(NAMES.get(file, ()), start=1))
+        both = sorted(known.keys() & names.keys())
+        other = [
+            k
+            for k in both
+            if names[k] not in (known[k], *ALIASES.get(f'{file}/{known[k]}', ()), f'{file}-{k}')
+        ]
+        if other:
+            k = other[0]
+            out.append(
+                f'{file}: its table calls label {k} {names[k]!r}, known as {known[k]!r}, and '
+                f'{len(other)} of {len(both)} labels otherwise than known; they go by the table'
+            )
+    return out

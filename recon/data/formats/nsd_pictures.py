@@ -14,13 +14,14 @@ KEY = 'imgBrick'
 _LOOKED_AT = 5  # pictures of each kind, at opening
 
 
-def read(root, ids: np.ndarray, size: int = 0) -> types.Images:
+def read(root, ids: np.ndarray, size: int = 0, notes: list | None = None) -> types.Images:
     """The pictures `ids`, none of which is loaded yet.
 
     Args:
       root: the folder that holds nsddata_stimuli.
       ids: [m] ascending, from 0: rows of imgBrick.
       size: pixels on a side; 0 as stored.
+      notes: a sentence is added where no shared PNG could be compared.
 
     Raises:
       DataMissing: not there.  DataInvalid: axes in another order, ids beyond it, pictures that are
@@ -43,7 +44,11 @@ def read(root, ids: np.ndarray, size: int = 0) -> types.Images:
         )
     some = np.unique(np.linspace(0, len(ids) - 1, _LOOKED_AT).astype(int)) if len(ids) else ids
     take(path, ids[some])
-    _compare(root, path)
+    if not _compare(root, path) and notes is not None:
+        notes.append(
+            f'{KEY} was compared with nothing: no picture of its size in {SHARED}, so transposed '
+            'pictures or ids shifted by one would not be seen'
+        )
     side = size or shape[1]
 
     def pictures(rows):
@@ -79,10 +84,14 @@ def take(path, rows: np.ndarray, black: bool = False) -> np.ndarray:
     return found[inverse]
 
 
-def _compare(root: pathlib.Path, path) -> None:
-    """A few of the shared PNGs, whose names hold their number from 1, against the brick."""
-    names = files.natural((root / SHARED).glob('shared*_nsd*.png'))
-    names = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, _LOOKED_AT).astype(int))]
+def _compare(root: pathlib.Path, path) -> int:
+    """A few of the shared PNGs, whose names hold their number from 1, against the brick.
+
+    Returns how many could be compared.
+    """
+    names, compared = files.natural((root / SHARED).glob('shared*_nsd*.png')), 0
+    some = np.linspace(0, len(names) - 1, _LOOKED_AT).astype(int) if names else ()
+    names = [names[i] for i in sorted(set(some))]
     with files.hdf5(path) as file:
         count = len(file[KEY])
     for name in names:
@@ -96,6 +105,7 @@ def _compare(root: pathlib.Path, path) -> None:
         own, before, after = take(path, near, black=True)
         if picture.shape != own.shape or not own.any():
             continue  # resized by the user; or a shared picture that this copy does not hold
+        compared += 1
         seen = {
             'as the picture': own,
             'transposed': own.swapaxes(0, 1),
@@ -114,3 +124,4 @@ def _compare(root: pathlib.Path, path) -> None:
             raise errors.DataInvalid(
                 f'row {row} of {KEY} is another picture than {name.name}', path, 'fetch both again'
             )
+    return compared

@@ -290,6 +290,7 @@ def test_rows_against_images_by_a_trial_warn(copy, truth):
     rows = {k: np.concatenate([truth[f'{p}_{k}'] for p in ('train', 'test')])
             for k in ('trial', 'image_id', 'session')}  # fmt: skip
     clean = truth['signals'][np.searchsorted(truth['ids'], rows['image_id'])]
+    clean = clean + np.random.default_rng(0).normal(0, 0.1, clean.shape)  # also where it is 0
     for late, warned in ((0, False), (1, True)):
         for session in (1, 2, 3):
             at = np.flatnonzero(rows['session'] == session)
@@ -356,6 +357,114 @@ def test_voxels_that_are_zero_in_a_session_are_counted(copy):
     found = load(copy)
     assert '1 voxels are 0 throughout session 2: not valid in it' in found.facts['notes']
     assert (found.train.voxels[found.train.session == 2, 7] == 0).all()
+
+
+def scale(path, by):
+    image = nibabel.load(path)
+    values = image.get_fdata(dtype=np.float32) * by
+    path.unlink()
+    nibabel.save(nibabel.freesurfer.MGHImage(values.astype(np.float32), image.affine), path)
+
+
+@pytest.mark.parametrize(('side', 'name'), [('lh', 'left'), ('rh', 'right')])
+def test_one_hemisphere_times_300_is_refused_by_its_name(copy, side, name):
+    scale(betas(copy, 3, 'fsaverage', f'{side}.betas_session{{:02d}}.mgh'), 300)
+    with pytest.raises(errors.DataInvalid, match=f'session 3, {name} hemisphere.*times 300'):
+        load(copy, space='fsaverage')
+
+
+@pytest.mark.parametrize(('axes', 'rows'), [('volume', 30), ('volume', 1), ('surface', 3)])
+def test_trials_without_a_value_are_refused_wherever_they_are(copy, axes, rows):
+    def silence(values):
+        values[7 : 7 + rows] = 0
+        return values
+
+    if axes == 'volume':
+        rewrite(betas(copy, 2), silence)
+        options, count = {}, rows
+    else:
+        for side in ('lh', 'rh'):
+            path = betas(copy, 2, 'fsaverage', f'{side}.betas_session{{:02d}}.mgh')
+            image = nibabel.load(path)
+            values = image.get_fdata(dtype=np.float32)
+            values[..., 7 : 7 + rows] = np.nan
+            path.unlink()
+            nibabel.save(nibabel.freesurfer.MGHImage(values, image.affine), path)
+        options, count = {'space': 'fsaverage'}, rows
+    message = f'session 2, trial 8 is 0 or NaN in all .* {count} trials of this session.*fetch'
+    for _ in range(2):  # when it is prepared, and when it is there
+        with pytest.raises(errors.DataInvalid, match=message):
+            load(copy, **options)
+
+
+def test_a_session_that_is_a_copy_of_another_is_refused(copy):
+    one, three = betas(copy, 1), betas(copy, 3)
+    three.unlink()
+    shutil.copy(one, three)
+    with pytest.raises(errors.DataInvalid, match='session01 and session03 hold the same 78 rows'):
+        load(copy)
+
+
+def test_many_voxels_that_are_zero_in_every_session_are_refused(copy):
+    mask = nibabel.load(copy / 'nsddata/ppdata/subj01/func1pt8mm/roi/nsdgeneral.nii.gz')
+    voxels = np.argwhere(np.asarray(mask.dataobj) == 1)
+    x, y, z = voxels[: len(voxels) // 8].T
+
+    def silence(values):
+        values[:, z, y, x] = 0
+        return values
+
+    for session in (1, 2):
+        rewrite(betas(copy, session), silence)
+    load(copy)
+    rewrite(betas(copy, 3), silence)
+    count = f'{len(x)} of {len(voxels)} chosen voxels are 0 in every session.*two grids'
+    with pytest.raises(errors.DataInvalid, match=count):
+        load(copy)
+    load(copy, voxels='brainmask')  # whose edge may hold nothing; they are counted in notes
+
+
+@pytest.mark.parametrize('change', ['flip', 'shift', None])
+def test_nifti_betas_that_lie_elsewhere_than_the_masks_are_noted(copy, brain, change):
+    path = betas(copy, 2, name='betas_session{:02d}.nii.gz')
+    image = nibabel.load(path)
+    affine, values = image.affine.copy(), np.asarray(image.dataobj)
+    if change == 'flip':
+        affine[0] *= -1
+    elif change == 'shift':
+        affine[1, 3] += 1.8
+    path.unlink()
+    nibabel.save(nibabel.Nifti1Image(values, affine), path)
+    found = load(copy, format='nii.gz')
+    assert np.array_equal(found.train.voxels, brain.train.voxels)
+    notes = [note for note in found.facts['notes'] if 'another affine than that of the' in note]
+    assert len(notes) == bool(change) and all(n.startswith('betas_session02') for n in notes)
+
+
+def test_the_last_session_is_missed_by_the_answers_given_in_it(copy):
+    for path in betas(copy, 3).parent.glob('betas_session03.*'):
+        path.unlink()
+    facts = load(copy).facts
+    assert facts['sessions'] == [1, 2] and facts['missing_sessions'] == [3]
+    note = 'sessions 3 are in responses.tsv, their betas are not on disk'
+    assert note in facts['notes']
+    facts = load(copy, sessions=2).facts  # they were not asked for
+    assert facts['missing_sessions'] == [] and note not in facts['notes']
+
+
+def test_a_table_of_other_names_and_pictures_compared_with_nothing_are_noted(copy, brain):
+    assert not any('compared with nothing' in note for note in brain.facts['notes'])
+    shutil.rmtree(copy / 'nsddata/stimuli/nsd/shared1000')
+    path = next((copy / 'nsddata/freesurfer').glob('*/label/prf-visualrois.mgz.ctab'))
+    text = path.read_text().replace('V1v', 'x').replace('V1d', 'V1v').replace('x', 'V1d')
+    for path in (copy / 'nsddata/freesurfer').glob('*/label/prf-visualrois.mgz.ctab'):
+        path.unlink()
+        path.write_text(text)
+    found = load(copy)
+    notes = ' '.join(found.facts['notes'])
+    assert 'imgBrick was compared with nothing' in notes
+    assert "prf-visualrois: its table calls label 1 'V1d', known as 'V1v'" in notes
+    assert np.array_equal(found.rois['V1d'], brain.rois['V1v'])
 
 
 def test_a_real_copy_with_another_count_than_the_published_one_is_noted(copy, brain):

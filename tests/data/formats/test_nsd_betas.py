@@ -132,6 +132,8 @@ def test_values_that_cannot_be_percent_signal_change_are_refused(seed):
         nsd_betas.check_unit(good, divisor, 'here')
     with pytest.raises(errors.DataInvalid, match='still times 300.*here|here.*still times 300'):
         nsd_betas.check_unit(good * 300, 1.0, 'here')
+    with pytest.raises(errors.DataInvalid, match='before it is divided by 300.*300 once more'):
+        nsd_betas.check_unit(good * 300, 300.0, 'here')  # they are no floats
     divided = np.trunc(good) / 300  # integers that were divided before they were stored
     with pytest.raises(errors.DataInvalid, match='about 300 was expected.*lost their fraction'):
         nsd_betas.check_unit(divided, 300.0, 'here')

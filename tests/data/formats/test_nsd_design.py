@@ -180,12 +180,14 @@ def test_behaviour_may_be_missing_or_short_and_that_is_said(copy):
     path = behaviour(copy)
     lines = path.read_text().splitlines(keepends=True)
     design = nsd_design.read(copy, SUBJECT)
-    assert nsd_design.check_responses(copy, design) == []
+    assert nsd_design.check_responses(copy, design) == ([], [1, 2])
     path.write_text(''.join(lines[:-2]))
-    (note,) = nsd_design.check_responses(copy, design)
+    (note,), answered = nsd_design.check_responses(copy, design)
+    assert answered == [1, 2]
     assert note.startswith('session 2 has 46 rows in responses.tsv and 48 trials')
     path.unlink()
-    (note,) = nsd_design.check_responses(copy, design)
+    (note,), answered = nsd_design.check_responses(copy, design)
+    assert answered == []
     assert 'checked against nsd_stim_info_merged.csv alone' in note
 
 

@@ -34,3 +34,16 @@ def test_plain_names_are_of_one_file_only_and_joint_areas_are_made_of_labels():
         assert all(set(members) <= known for members in definitions)
     assert set(nsd_labels.ALIASES) <= known
     assert len(nsd_labels.PUBLISHED) == 8
+
+
+def test_a_table_with_other_names_than_nsd_s_is_noted_and_an_alias_is_not():
+    known = {file: dict(enumerate(names, 1)) for file, names in nsd_labels.NAMES.items()}
+    assert nsd_labels.unlike(known | {'mine': {1: 'x'}, 'MTL': {1: 'MTL-1', 30: 'MTL-30'}}) == []
+    kastner = dict(enumerate(nsd_labels.NAMES['Kastner2015'], 1))
+    names = {name: number for number, name in kastner.items()}
+    kastner[names['MST']] = 'TO2'
+    assert nsd_labels.unlike({'Kastner2015': kastner}) == []
+    strips = known['prf-visualrois'] | {1: 'V1d', 2: 'V1v'}
+    (note,) = nsd_labels.unlike(known | {'prf-visualrois': strips})
+    assert note.startswith("prf-visualrois: its table calls label 1 'V1d', known as 'V1v'")
+    assert '2 of 7 labels' in note

@@ -1,4 +1,5 @@
 import pickle
+import shutil
 
 import h5py
 import numpy as np
@@ -94,6 +95,23 @@ def test_shared_pngs_of_pictures_not_shown_or_resized_do_not_matter(tmp_path):
         tmp_path / nsd_pictures.SHARED / 'shared0003_nsd00012.png'
     )
     nsd_pictures.read(tmp_path, SHOWN)
+
+
+def test_where_no_shared_png_can_be_compared_that_is_said(tmp_path):
+    brick, notes = pictures(), []
+    write(tmp_path, brick)
+    nsd_pictures.read(tmp_path, SHOWN, notes=notes)
+    assert notes == []
+    folder = tmp_path / nsd_pictures.SHARED
+    for path in folder.iterdir():  # resized by the user
+        Image.fromarray(brick[0][:5, :5]).save(path)
+    nsd_pictures.read(tmp_path, SHOWN, notes=notes)
+    shutil.rmtree(folder)
+    nsd_pictures.read(tmp_path, SHOWN, notes=notes)
+    folder.mkdir()
+    nsd_pictures.read(tmp_path, SHOWN, notes=notes)
+    assert len(notes) == 3
+    assert all('imgBrick was compared with nothing' in note for note in notes)
 
 
 @pytest.mark.parametrize('axes', [(3, 2, 1, 0), (0, 3, 1, 2), (3, 1, 2, 0)])
