@@ -257,7 +257,7 @@ def _join(runs: list[dict], session: int, kind: str, root) -> types.Split:
 def _rois(root, mask, affine) -> dict:
     """All masks, by their files' names and both sides together, [v] bool.
 
-    Raises DataInvalid for another grid, for numbers in place of a mask, and where most of a mask is
+    Raises DataInvalid for another grid, for numbers in place of a mask, and where a fifth of one is
     in that of the other side too.
     """
     rois = {}
