@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -27,6 +29,28 @@ def test_smooth_noise_shows_the_order_and_the_right_one_is_silent(seed, stored, 
     assert pairs_order.warning(values, grid(seed, stored)) is None
     said = pairs_order.warning(values, grid(seed, other))
     assert f"dataset.voxels.order='{stored}'" in said
+
+
+@pytest.mark.parametrize('axes', [(0,), (1,), (2,), (0, 1), (0, 1, 2)])
+@pytest.mark.parametrize('order', 'CF')
+def test_a_mask_that_is_mirrored_against_the_voxels_is_said(axes, order):
+    """All of 10, but for the fastest axis, along which a small mask hardly moves: half of them."""
+    names, told = ' and '.join('xyz'[axis] for axis in axes), 0
+    for seed in range(10):
+        where = grid(seed, order)
+        mask = where.mask & (np.random.default_rng(seed).random(SHAPE) < 0.9)
+        mask[: SHAPE[0] // 2, :5, :4] = False
+        where = dataclasses.replace(where, mask=mask)
+        values = where.take(volumes(seed)).T
+        assert pairs_order.warning(values, where) is None
+        wrong = dataclasses.replace(where, mask=np.flip(mask, axes))
+        said = pairs_order.warning(values, wrong)
+        told += said is not None
+        if said:
+            assert f'in the stated order within the mask mirrored along {names}:' in said
+            assert 'order=' not in said and 'mirror the mask' in said
+    fastest = (2,) if order == 'C' else (0,)
+    assert told >= (5 if axes == fastest else 10)
 
 
 def test_voxels_that_are_independent_or_all_alike_are_silent():
