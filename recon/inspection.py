@@ -119,7 +119,7 @@ def count(brain: types.BrainData, seed: int) -> dict:
 
 
 def checks(cfg, brain: types.BrainData, step) -> dict:
-    """Leaks, alignment, ids and orientation: {'audit', 'ids', 'orientation'}.
+    """Leaks, alignment, ids and orientation: {'audit', 'ids', 'test_ids', 'orientation'}.
 
     Args:
       cfg: resolved config.
@@ -133,12 +133,13 @@ def checks(cfg, brain: types.BrainData, step) -> dict:
     if asked.alignment and some:
         aligned = alignment.check(brain.train, brain.images, cfg.seed)
     step('alignment')
-    ids = turned = readout.answer(note='not run: switched off, or no voxel to decode from')
+    ids = tests = turned = readout.answer(note='not run: switched off, or no voxel to decode from')
     if asked.hypotheses and some:
         ids = hypotheses.check(brain.train, brain.images, brain.rois, cfg.seed)
+        tests = hypotheses.check_test(brain, cfg.seed)
         turned = orientation.check(brain, cfg.seed)
     step('hypotheses')
-    return {'audit': leaks | aligned, 'ids': ids, 'orientation': turned}
+    return {'audit': leaks | aligned, 'ids': ids, 'test_ids': tests, 'orientation': turned}
 
 
 def seen(brain: types.BrainData, seed: int) -> dict:

@@ -177,7 +177,7 @@ def test_a_sound_recording_has_no_red_line(brain):
         (
             lambda b: b.with_splits(b.splits() | {'test': scaled(b, 300).test}),
             'A part of the values is of another scale',
-            'voxels of test, ',
+            'oxels of test, ',
         ),
         (
             lambda b: dataclasses.replace(

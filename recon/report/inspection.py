@@ -104,6 +104,7 @@ def context(held: dict, arrays: dict, run_name: str) -> dict:
         'values': census.values(found['values']),
         'alignment': _alignment(found['audit']),
         'ids': _hypotheses(found['ids'], 'as they are'),
+        'test_ids': _hypotheses(found['test_ids'], 'as they are'),
         'orientation': _hypotheses(found['orientation'], 'as they are'),
         'audit': _audit(found),
         'rule': found['audit'].get('near_duplicate_rule', ''),

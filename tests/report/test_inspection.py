@@ -82,6 +82,7 @@ def found(**changes):
             'alignment_note': '40 blocks',
         },
         'ids': TRIED,
+        'test_ids': readout.answer(note='not applicable: 12 test images'),
         'orientation': readout.answer(note='not applicable: no area is named V1, V2 or V3'),
         'pictures': [
             {'id': 7, 'part': 'train', 'labels': ['cat'], 'captions': ['a <b>cat</b>', 'x', 'y']},

@@ -15,8 +15,8 @@ def of(found: dict, smoke: bool = False) -> list[dict]:
     """Sentences from the content of inspection.json, the worst first.
 
     Args:
-      found: 'facts', 'values', 'sides', 'splits', 'shared', 'areas', 'audit', 'ids', 'orientation',
-        and where they were looked at 'scales', 'copies' and 'ceiling'.
+      found: 'facts', 'values', 'sides', 'splits', 'shared', 'areas', 'audit', 'ids', 'test_ids',
+        'orientation', and where they were looked at 'scales', 'copies' and 'ceiling'.
       smoke: the files were simulated for this inspection.
 
     Returns:
@@ -27,6 +27,7 @@ def of(found: dict, smoke: bool = False) -> list[dict]:
         *_leaks(found),
         *_warning('Rows and pictures may be misaligned', found['audit'].get('alignment_warning')),
         *_warning('Rows may belong to other pictures', found['ids']['warning']),
+        *_warning('Test rows may belong to other pictures', found['test_ids']['warning']),
         *_warning('Pictures or hemispheres may be the wrong way round', _turned(found)),
         *_warning('Hemispheres contradict places', found['sides']),
         *_warning('The values do not look like their unit', found['values']['warning']),

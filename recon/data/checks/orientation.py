@@ -21,6 +21,14 @@ TURNS = {
     'turned by 90 degrees to the right': lambda x, y: (y, -x),
     'turned by 90 degrees to the left': lambda x, y: (-y, x),
 }
+# What hemispheres alone can tell: where the right half lies. Upside down looks the same to them.
+HALVES = {
+    _MIRRORED: TURNS[_MIRRORED],
+    'transposed or turned by 90 degrees to the right': TURNS['transposed'],
+    'transposed along the other diagonal or turned by 90 degrees to the left': TURNS[
+        'transposed along the other diagonal'
+    ],
+}
 
 
 def check(brain: types.BrainData, seed: int = 0) -> dict:
@@ -30,8 +38,8 @@ def check(brain: types.BrainData, seed: int = 0) -> dict:
     From the voxels of each part, luminance and contrast in 4 x 4 cells of the picture are decoded
     (ridge, five sets of images); the part's own quadrant should be decoded best. Each way of
     turning or mirroring the picture puts another quadrant in its place. Without ventral and dorsal
-    parts only left and right are asked. Scores are correlations; intervals as in `readout.judge`:
-    on pure noise about 1 data set in 30 warns.
+    parts only the place of the right half is asked. Scores are correlations; intervals as in
+    `readout.judge`: on pure noise about 1 data set in 30 warns.
 
     Args:
       brain: needs voxel_info['hemisphere'] and ROIs V1, V2, V3 (or V1v, V1d ...).
@@ -57,7 +65,7 @@ def check(brain: types.BrainData, seed: int = 0) -> dict:
         x = readout.responses(brain.train, shown, voxels)
         share[spot] = _agreement(x, cells, fold)  # [m cells]
     quadrants = all(y for _, y in parts)
-    turns = TURNS if quadrants else {_MIRRORED: TURNS[_MIRRORED]}
+    turns = TURNS if quadrants else HALVES
 
     def score(turn):
         inside = {spot: _inside(turn(*spot)) for spot in parts}
@@ -68,7 +76,7 @@ def check(brain: types.BrainData, seed: int = 0) -> dict:
     sizes = ', '.join(f'{_spot(s)} {int(m.sum())}' for s, m in parts.items())
     note = f'{len(shown)} images; voxels by what they should see: {sizes}; seed {seed}'
     if not quadrants:
-        note += '; without ventral and dorsal parts only left and right can be told'
+        note += '; without ventral and dorsal parts it is not told whether they are upside down'
     return readout.judge(tried, as_is, rng, note, _say)
 
 

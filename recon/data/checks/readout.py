@@ -50,6 +50,31 @@ def cells(images: types.Images, ids) -> np.ndarray:
     return np.stack([blocks.mean(-1), blocks.std(-1)], -1)
 
 
+def small(images: types.Images) -> types.Images:
+    """The same pictures, grey and of the size that `cells` needs; each is read once and kept."""
+    side, held = 8 * CELLS, {}
+
+    def read(rows):
+        rows = np.asarray(rows)
+        new = np.array([k for k in dict.fromkeys(rows.tolist()) if k not in held], int)
+        held.update(zip(new.tolist(), _gray(images, images.ids[new], side), strict=True))
+        return np.stack([held[k] for k in rows.tolist()])[..., None]
+
+    return types.Images(images.ids, read, (side, side), 1)
+
+
+def table(images: types.Images, ids) -> np.ndarray:
+    """[m 32]: luminance and contrast in 4 x 4 cells, z-scored over the images."""
+    return z_score(cells(images, ids).reshape(len(ids), -1))
+
+
+def correlation(a, b) -> np.ndarray:
+    """Of the rows of a and b, NaN where one is constant."""
+    a, b = a - a.mean(-1, keepdims=True), b - b.mean(-1, keepdims=True)
+    norm = np.sqrt(np.square(a).sum(-1) * np.square(b).sum(-1))
+    return (a * b).sum(-1) / np.where(norm > 1e-12, norm, np.nan)
+
+
 def _gray(images: types.Images, ids, side: int) -> np.ndarray:
     """[m side side] grey pictures, read in parts."""
     out = np.empty((len(ids), side, side), np.float32)
@@ -63,16 +88,18 @@ def held_out(x, y, fold) -> np.ndarray:
     """Ridge predictions of y [m t] for the images of each fold from those of the others."""
     out = np.zeros_like(y)
     for k in np.unique(fold):
-        fitted, held = fold != k, fold == k
-        a, mean = x[fitted], y[fitted].mean(0)
-        alpha = a.shape[0] * a.shape[1] / min(a.shape)
-        if a.shape[0] < a.shape[1]:
-            gram = a @ a.T + alpha * np.eye(len(a), dtype=np.float32)
-            out[held] = x[held] @ (a.T @ np.linalg.solve(gram, y[fitted] - mean))
-        else:
-            gram = a.T @ a + alpha * np.eye(a.shape[1], dtype=np.float32)
-            out[held] = x[held] @ np.linalg.solve(gram, a.T @ (y[fitted] - mean))
+        out[fold == k] = predict(x[fold != k], y[fold != k], x[fold == k])
     return out
+
+
+def predict(x, y, new) -> np.ndarray:
+    """[k t]: ridge from x [m v] to y [m t], for the responses new [k v]."""
+    alpha, mean = x.shape[0] * x.shape[1] / min(x.shape), y.mean(0)
+    if x.shape[0] < x.shape[1]:
+        gram = x @ x.T + alpha * np.eye(len(x), dtype=np.float32)
+        return new @ (x.T @ np.linalg.solve(gram, y - mean))
+    gram = x.T @ x + alpha * np.eye(x.shape[1], dtype=np.float32)
+    return new @ np.linalg.solve(gram, x.T @ (y - mean))
 
 
 def judge(tried: list, as_is: np.ndarray, rng, note: str, say) -> dict:

@@ -14,6 +14,7 @@ CLEAN = {
     'areas': [{'name': 'V1', 'voxels': 3}],
     'audit': {'alignment_warning': None, 'seen_test_images': 0, 'near_duplicates': 0},
     'ids': readout.answer(as_is=0.3, ci95=[0.2, 0.4]),
+    'test_ids': readout.answer(note='not applicable'),
     'orientation': readout.answer(note='not applicable'),
 }
 
@@ -40,6 +41,7 @@ def test_clean_data_have_nothing_to_be_said():
         (('audit', 'seen_extra_tests'), {'more': 3}, 'Seen images', '3 images of more'),
         (('audit', 'alignment_warning'), 'late', 'Rows and pictures may be misaligned', 'Late.'),
         (('ids', 'warning'), 'next', 'Rows may belong to other pictures', 'Next.'),
+        (('test_ids', 'warning'), 'late', 'Test rows may belong to other pictures', 'Late.'),
         (('orientation', 'warning'), 'up', 'Pictures or hemispheres may be', 'Up.'),
         (('sides',), 'swapped', 'Hemispheres contradict places', 'Swapped.'),
         (('values', 'warning'), 'large', 'The values do not look like', 'Large.'),

@@ -23,7 +23,7 @@ def test_data_as_they_should_be_are_silent(seed):
     found = hypotheses.check(*data(seed), seed=seed)
     assert found['warning'] is None and found['as_is_ci95'][0] > 0.1
     names = [entry['name'] for entry in found['tried']]
-    assert len(names) == 6 and not any(entry['better'] for entry in found['tried'])
+    assert len(names) == 12 and not any(entry['better'] for entry in found['tried'])
 
 
 @pytest.mark.parametrize('seed', range(2))
@@ -55,7 +55,7 @@ def test_ids_with_gaps_and_names_are_shifted_by_their_place():
     train = dataclasses.replace(train, image_id=names[train.image_id])
     found = hypotheses.check(train, named)
     assert 'the next picture in the order of the ids (' in found['warning']
-    assert len(found['tried']) == 2
+    assert len(found['tried']) == 8
 
 
 def test_pictures_that_cannot_be_read_are_left_out_and_said():
@@ -79,7 +79,7 @@ def test_where_nothing_is_decoded_it_says_that_it_cannot_see_a_fault():
 
 
 def test_noise_alone_rarely_warns():
-    """Six hypotheses share a level of 2.5 % on the upper side: 1 brain of noise in 40 at most."""
+    """All hypotheses share a level of 2 %: about 1 brain of noise in 50."""
     warned = 0
     for seed in range(40):
         train, images = data(seed, n_train=60, voxels=10)
@@ -92,6 +92,52 @@ def test_noise_alone_rarely_warns():
 def test_few_images_are_not_asked():
     train, images = data(0, n_train=20)
     assert hypotheses.check(train, images)['note'].startswith('not applicable: 20 images')
+
+
+def late(split, by):
+    return dataclasses.replace(split, voxels=np.roll(split.voxels, by, 0))
+
+
+@pytest.mark.parametrize(('by', 'word'), [(1, 'previous'), (-1, 'next')])
+@pytest.mark.parametrize('repeats', [1, 2])
+def test_rows_of_a_neighbour_in_time_are_found(by, word, repeats):
+    train, images = data(3, repeats=repeats)
+    found = hypotheses.check(late(train, by), images)
+    assert f'the picture of the {word} row in the run (' in found['warning']
+
+
+@pytest.mark.parametrize('start', [0, 1])
+@pytest.mark.parametrize('whose', ['pictures', 'rows'])
+def test_training_pictures_among_others_that_were_sorted_as_text_are_found(start, whose):
+    """Ids with gaps, as of a challenge: number k is the k-th training picture."""
+    train, images = data(5, n_train=130)
+    ids = np.sort(np.random.default_rng(0).permutation(70_000)[: len(images.ids)])
+    number = np.arange(130)
+    text = np.argsort((number + start).astype(str), kind='stable')
+    order = np.arange(len(ids))
+    order[:130] = text if whose == 'pictures' else np.argsort(text)
+    wrong = types.Images(ids, misread(images, order).read, images.shape, 1)
+    train = dataclasses.replace(train, image_id=ids[train.image_id])
+    found = hypotheses.check(train, wrong)
+    assert f'training {whose} sorted as text, numbered from {start} (' in found['warning']
+
+
+@pytest.mark.parametrize('repeats', [1, 2])
+def test_test_rows_are_asked_by_what_training_rows_teach(repeats):
+    brain = small.brain(6, n_train=120, n_test=40, repeats=repeats, noise=0.7)
+    found = hypotheses.check_test(brain)
+    assert found['warning'] is None and found['as_is_ci95'][0] > 0.1
+    shifted = hypotheses.check_test(dataclasses.replace(brain, test=late(brain.test, 1)))
+    assert 'the picture of the previous row in the run (' in shifted['warning']
+    order = np.arange(160)
+    order[120:] = 120 + np.argsort(np.arange(40).astype(str), kind='stable')
+    wrong = dataclasses.replace(brain, images=misread(brain.images, order))
+    assert (
+        'test pictures sorted as text, numbered from 0 (' in hypotheses.check_test(wrong)['warning']
+    )
+    assert hypotheses.check(brain.train, wrong.images)['warning'] is None
+    few = dataclasses.replace(brain, test=brain.test.rows(np.arange(10)))
+    assert '10 test images' in hypotheses.check_test(few)['note']
 
 
 def test_the_assignments_are_those_of_hand():

@@ -58,6 +58,17 @@ def test_each_way_of_storing_pictures_wrongly_is_named(brain, name):
     assert f'stored {name} (' in found['warning']
 
 
+@pytest.mark.parametrize('name', TURNED)
+def test_hemispheres_alone_tell_where_the_right_half_is_stored(brain, name):
+    warning = orientation.check(stored(coarse(brain), TURNED[name]))['warning']
+    if name == 'upside down':
+        assert warning is None
+    elif name in ('mirrored left to right', 'turned by 180 degrees'):
+        assert 'stored mirrored left to right (' in warning
+    else:
+        assert name in warning
+
+
 @pytest.mark.parametrize('parts', ['fine', 'coarse'])
 def test_swapped_hemispheres_are_found(brain, parts):
     data = swapped(brain) if parts == 'fine' else swapped(coarse(brain))

@@ -90,3 +90,14 @@ def test_undefined_scores_are_left_out_in_pairs():
 )
 def test_early_areas_are_known_with_and_without_their_atlas(name, early):
     assert bool(readout.EARLY.fullmatch(name)) == bool(early)
+
+
+def test_small_pictures_have_the_same_cells_and_are_read_once():
+    images, rows = small.brain(1).images, []
+    counted = dataclasses.replace(images, read=lambda r: (rows.extend(r), images.read(r))[1])
+    reduced = readout.small(counted)
+    for ids in (np.array([3, 1, 3]), np.array([1, 4])):
+        np.testing.assert_allclose(
+            readout.cells(reduced, ids), readout.cells(images, ids), atol=1e-5
+        )
+    assert sorted(rows) == [1, 3, 4]
