@@ -31,6 +31,7 @@ _SAID = {
     'seen_test_images': 'test images seen in training, by id or content',
     'near_duplicates': 'near duplicates of training images',
 }
+_UNASKED = {'tried': [], 'note': 'not asked when this folder was written'}
 _IN_NOTES = ('notes', 'roi_definitions', 'missing_sessions')  # of facts, shown elsewhere
 
 
@@ -104,7 +105,7 @@ def context(held: dict, arrays: dict, run_name: str) -> dict:
         'values': census.values(found['values']),
         'alignment': _alignment(found['audit']),
         'ids': _hypotheses(found['ids'], 'as they are'),
-        'test_ids': _hypotheses(found['test_ids'], 'as they are'),
+        'test_ids': _hypotheses(found.get('test_ids') or _UNASKED, 'as they are'),
         'orientation': _hypotheses(found['orientation'], 'as they are'),
         'audit': _audit(found),
         'rule': found['audit'].get('near_duplicate_rule', ''),
