@@ -98,6 +98,9 @@ def test_a_seen_test_image_is_told_though_another_test_shares_ids_with_the_test(
     held['shared'] += [{'parts': ['test', 'imagery'], 'images': 9}]
     (entry,) = findings.of(held)
     assert entry['kind'] == 'bad' and '1 images of test are also training images' in entry['text']
+    extra = copy.deepcopy(held)
+    extra['audit'] = {'seen_extra_tests': {'imagery': 2}}
+    assert '2 images of imagery are also training images' in findings.of(extra)[0]['text']
     held['shared'][0]['images'] = 1  # told by id already
     assert [e['title'] for e in findings.of(held)] == ['An image in two splits']
 
