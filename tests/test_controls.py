@@ -19,7 +19,11 @@ def experiment(image_id, train_id=(0, 1, 2, 3)):
         return {'images': np.broadcast_to(voxels[:, :1, None, None], (len(voxels), 2, 2, 3))}
 
     cfg = types.SimpleNamespace(
-        seed=0, targets={'pixels': {}}, baselines=controls.BASELINES, areas=(), areas_missing='refuse',
+        seed=0,
+        targets={'pixels': {}},
+        baselines=controls.BASELINES,
+        areas=(),
+        areas_missing='refuse',
         learning_curve=(),
         score_train=False,
     )  # fmt: skip

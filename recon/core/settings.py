@@ -53,6 +53,23 @@ def resolve(cfg, defaults: dict) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(full, convert_dict=True).lock()
 
 
+def numbers(value, count: int, key: str, example: str) -> tuple[float, ...]:
+    """`value` as `count` numbers, for options such as a size or a range.
+
+    Raises:
+      ConfigError: another count, or something that is no number.
+    """
+    try:
+        found = tuple(float(x) for x in value)
+    except (TypeError, ValueError):
+        found = ()
+    if len(found) != count:
+        raise errors.ConfigError(
+            f'{key} is {value}', 'config', f'wanted {count} numbers, for example {key}={example}'
+        )
+    return found
+
+
 def _fill_stage(given: dict, package: str, key: str) -> dict:
     name = given.get('name', '')
     module = lookup.find(package, name, f'{key}.name')

@@ -35,8 +35,6 @@ PUBLISHED = {
     7: (9841, 159, 19004, 20544), 8: (8779, 395, 18981, 20530),
 }  # fmt: skip
 COURSE = 5000  # training pictures of a subject in the course's copy
-_NCSNR = 'that of a row as it is, an average, from the noise ceiling of test rows'
-_HIGHEST = 1 - 1e-6  # ceiling, so that its signal-to-noise is finite
 _REMEDY = (
     '`python launch/fetch.py algonauts2023` says what to get and where; `python launch/simulate.py '
     '--layout=algonauts2023 --out=DIR` writes simulated files, as does the config with :smoke'
@@ -60,9 +58,8 @@ def load(cfg) -> types.BrainData:
     Returns:
       Columns left then right hemisphere, ascending vertices. ROIs: every area of the masks, unions
       and sets (`facts['roi_definitions']`). voxel_info: hemisphere; vertex; where the later release
-      is there, noise_ceiling (r squared of a test row) and ncsnr, that of a row, since rows count
-      as one trial here: ncsnr^2 / (ncsnr^2 + 1) is noise_ceiling. Labels of the course's copy: 133
-      COCO categories.
+      is there, noise_ceiling (r squared of a test row, an average). Labels of the course's copy:
+      133 COCO categories.
 
     Raises:
       DataMissing: files that are not there.  DataInvalid: a file that cannot be read or contradicts
@@ -91,9 +88,6 @@ def load(cfg) -> types.BrainData:
         paths, ids = paths + tests.paths, np.concatenate([ids, tests.ids])
     facts = _facts(cfg, root, subject, layout, seen, surface, rois)
     info = _voxel_info(root, surface, columns)
-    if 'ncsnr' in info:
-        facts['ncsnr'] = _NCSNR
-        facts['notes'].append(f'ncsnr is {_NCSNR}')
     facts['notes'] += [*notes, *tests.notes, *_counts(facts, seen, tests, subject, columns)]
     return types.BrainData(
         splits['train'],
@@ -232,8 +226,7 @@ def _voxel_info(root, surface: algonauts_surface.Surface, columns) -> dict[str, 
                 f'wanted {count} fractions from 0 to 1, one a vertex',
             )
     ceiling = np.concatenate(halves).astype(np.float32)
-    snr = np.sqrt(ceiling / (1 - np.minimum(ceiling, _HIGHEST)))
-    return info | {'noise_ceiling': ceiling, 'ncsnr': snr.astype(np.float32)}
+    return info | {'noise_ceiling': ceiling}
 
 
 def _facts(cfg, root, subject, layout, seen, surface, rois) -> dict:

@@ -168,7 +168,7 @@ def _stimuli(root, cfg: dict, voxels, notes: list) -> tuple[np.ndarray, types.Im
                 f'no ids: which of {len(images.ids)} pictures each of {n} rows saw is not said',
                 root,
                 'put ids.npy, ids.txt or ids.csv beside the voxels (one id a row), or set '
-                'dataset.ids.file; an order of files is never taken for it',
+                'dataset.ids.file; an order of files is never taken for it' + pairs_rows.hint(root),
             )
         notes.append('no ids: row i of the voxels is taken to have seen picture i')
         image_id = images.ids

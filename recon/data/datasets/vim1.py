@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from recon.core import errors, types
+from recon.core import errors, settings, types
 from recon.data import mark, splitting
 from recon.data.formats import files
 
@@ -155,7 +155,9 @@ def _pictures(path: pathlib.Path, counts: list, cfg, notes: list) -> np.ndarray:
     pictures = np.concatenate(parts)
     if cfg.get('orientation', DEFAULTS['orientation']) == 'transposed':
         pictures = pictures.transpose(0, 2, 1)
-    low, high = cfg.get('range', ()) or (pictures.min(), pictures.max())
+    low, high = pictures.min(), pictures.max()
+    if cfg.get('range', ()):
+        low, high = settings.numbers(cfg['range'], 2, 'dataset.range', '0,255')
     if not np.isfinite(pictures).all() or not low < high:
         raise errors.DataInvalid(
             f'pixels from {pictures.min()} to {pictures.max()}, black and white are {low}, {high}',

@@ -22,7 +22,9 @@ def index(folder) -> dict[str, pathlib.Path]:
     if not folder.is_dir():
         return {}
     found = {}
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS):
+    for path in sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and p.name[0] != '.'
+    ):
         name = kamitani_ids.tidy(path.name)
         if name in found:
             raise errors.DataInvalid(

@@ -38,6 +38,10 @@ def read(root, ids: np.ndarray, size: int = 0, notes: list | None = None) -> typ
             path,
             'wanted (images, rows, columns, 3), as NSD writes it: fetch it again',
         )
+    if size < 0:
+        raise errors.ConfigError(
+            f'dataset.images_size is {size}', 'config', 'pixels on a side, or 0 as stored'
+        )
     if len(ids) and ids.max() >= shape[0]:
         raise errors.DataInvalid(
             f'image {ids.max()} was shown, {KEY} holds {shape[0]} (from 0)', path, 'fetch it again'

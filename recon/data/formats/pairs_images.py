@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from recon.core import errors, image, types
+from recon.core import errors, image, settings, types
 from recon.data.formats import files, pairs_arrays
 
 PICTURES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.gif', '.webp')
@@ -69,7 +69,9 @@ def _find(root: pathlib.Path, cfg: dict) -> pathlib.Path:
 
 
 def _folder(folder: pathlib.Path, cfg: dict, text_ids: bool, notes: list) -> types.Images:
-    paths = files.natural(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+    paths = files.natural(
+        p for p in folder.iterdir() if p.suffix.lower() in PICTURES and p.name[0] != '.'
+    )
     if not paths:
         raise errors.DataMissing(
             f'no picture in {len(list(folder.iterdir()))} files', folder, f'wanted {PICTURES}'
@@ -95,7 +97,7 @@ def _folder(folder: pathlib.Path, cfg: dict, text_ids: bool, notes: list) -> typ
         notes.append(f'{len(paths) - len(named)} of {len(paths)} pictures have no id in their name')
     ids = np.array(sorted(named))
     ordered = [named[key] for key in ids.tolist()]
-    size = tuple(int(s) for s in cfg['size'])
+    size = _size(cfg)
     probed = [files.picture(path).shape[:2] for path in ordered[:: -(-len(ordered) // _PROBED)]]
     if not size and len(set(probed)) > 1:
         raise errors.DataInvalid(
@@ -228,7 +230,7 @@ def _layout(path, shape: tuple, cfg: dict) -> dict:
 def _sides(path, sides: dict, word: str, cfg: dict) -> dict:
     channels = 1 if 'c' not in word else 3
     pixels = sides[word] // channels
-    size = tuple(cfg['size']) or (round(pixels**0.5),) * 2
+    size = _size(cfg) or (round(pixels**0.5),) * 2
     if len(size) != 2 or size[0] * size[1] * channels != sides[word]:
         raise errors.DataInvalid(
             f'{sides[word]} values a picture are not {size[0]} x {size[-1]} x {channels}',
@@ -248,9 +250,16 @@ def _shaped(stored: np.ndarray, layout: dict) -> np.ndarray:
     return pictures.transpose([letters.index(x) for x in 'nhwc'])
 
 
+def _size(cfg: dict) -> tuple:
+    """(h, w) of dataset.images.size, () where it is not given."""
+    if not cfg['size']:
+        return ()
+    return tuple(map(int, settings.numbers(cfg['size'], 2, 'dataset.images.size', '48,48')))
+
+
 def _range(path, cfg: dict, dtype) -> tuple:
     if cfg['range']:
-        low, high = (float(x) for x in cfg['range'])
+        low, high = settings.numbers(cfg['range'], 2, 'dataset.images.range', '0,255')
         if not low < high:
             raise errors.ConfigError(
                 f'dataset.images.range is {cfg["range"]}', 'config', '(black, white)'

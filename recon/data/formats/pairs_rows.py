@@ -43,6 +43,18 @@ def column(root: pathlib.Path, cfg: dict, role: str) -> tuple[np.ndarray, pathli
     return columns[key], table[0]
 
 
+def hint(root: pathlib.Path) -> str:
+    """What a table rows.csv has in place of a column of ids; '' where there is no table."""
+    table = pairs_arrays.find(root, '', 'rows', ('.csv', '.tsv'))
+    if not table:
+        return ''
+    first = files.text(table[0]).splitlines()[:1]
+    return (
+        f'. {table[0].name} is there, but its first line is {"".join(first)[:60]!r}: wanted a '
+        'header with image_id, and commas (tabs in a .tsv)'
+    )
+
+
 def ids(values, where, base: int) -> np.ndarray:
     """Stimulus ids as int64, counted from 0, or as names without the ending of a picture.
 

@@ -57,7 +57,7 @@ def write(root, *, subject: int = 1, scale: str = 'toy', seed: int = 0) -> pathl
         _files.write_npy(folder / 'test_split/noise_ceiling' / f'{side}_noise_ceiling.npy', half)
     held = _files.write_masks(folder / 'roi_masks', recording.brain, 'challenge_space')
     truth = _files.truth(recording.brain, held)
-    truth |= {'info_noise_ceiling': ceiling, 'info_ncsnr': snr.astype(np.float32)}
+    truth |= {'info_noise_ceiling': ceiling}
     for part, ids in recording.ids.items():
         truth |= {f'{part}_voxels': recording.voxels[part], f'{part}_image_id': ids}
         truth |= _files.unknown(part, len(ids))

@@ -451,3 +451,21 @@ def test_the_options_are_known_to_the_config_and_a_misspelt_one_is_refused(folde
     same(pairs.load(resolved().dataset), truth_of(written['npy']))
     with pytest.raises(errors.ConfigError, match=r'dataset.voxels.axis'):
         resolved(voxels={'axis': 'voxels rows'})
+
+
+@pytest.mark.parametrize('header', ['image_id;run', 'nsdId,run', 'image_id\trun'])
+def test_a_table_of_rows_without_a_column_of_ids_is_named(folder, header):
+    n = len(np.load(folder / 'voxels.npy'))
+    for path in folder.glob('ids.*'):
+        path.unlink()
+    between = header.replace('image_id', '').replace('nsdId', '').replace('run', '')
+    lines = [header, *(f'{i}{between}1' for i in range(n))]
+    (folder / 'rows.csv').write_text('\n'.join(lines))
+    with pytest.raises(errors.DataMissing, match='rows.csv is there, but its first line is'):
+        load(folder)
+
+
+@pytest.mark.parametrize('value', [(255,), ('a', 'b'), (0, 1, 2)])
+def test_a_range_or_a_size_that_is_not_two_numbers_is_refused(folder, value):
+    with pytest.raises(errors.ConfigError, match='wanted 2 numbers'):
+        load(folder, images={'size': value})

@@ -209,7 +209,7 @@ def test_black_and_white_are_options(written):
     np.testing.assert_allclose(
         brain.images[[3]][0, ..., 0], (pictures['stimTrn'][3] + 1) / 2, atol=1e-6
     )
-    with pytest.raises(errors.DataInvalid, match='black and white are 1, 1'):
+    with pytest.raises(errors.DataInvalid, match='black and white are 1.0, 1.0'):
         load(written[1], range=(1, 1))
 
 
