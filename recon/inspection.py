@@ -53,7 +53,8 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
         logging.info('%s is done; nothing to do (remove it to look again)', workdir)
         return workdir / 'report.html'
 
-    brain = lookup.find('recon.data.datasets', cfg.dataset.name, 'dataset.name').load(cfg.dataset)
+    reader = lookup.find('recon.data.datasets', cfg.dataset.name, 'dataset.name')
+    brain = reader.load(_forgiving(cfg.dataset))
     mesh = surface.read(cfg.inspect.surface) if cfg.inspect.surface else {}
     shown = pictures(brain, cfg.inspect.pictures)
     facts = provenance.facts(cfg.seed) | {'protocol': {'data': brain.facts}, 'audit': {}}
@@ -83,6 +84,12 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
         report = inspection.write(workdir)
         progress.step('report')
     return report
+
+
+def _forgiving(dataset) -> dict:
+    """Options of the reader; a session that is not on disk shall stand on the page, not end it."""
+    options = dataset.to_dict()
+    return options | ({'missing': 'skip'} if options.get('missing') == 'refuse' else {})
 
 
 def check(cfg) -> None:

@@ -1,5 +1,6 @@
 """Every layout: what its reader returns is what the simulator knows to be true, to the bit."""
 
+import json
 import pathlib
 
 import numpy as np
@@ -88,6 +89,19 @@ def test_inspect_then_ridge_from_the_files_on_disk_reaches_a_report(layout, tmp_
     words = (f'--config={config}:path={path}', f'--workdir={tmp_path / "run"}')
     code, out, err = run(*words, '--config.draws=100', '--config.permutations=10')
     assert code == 0 and (tmp_path / 'run' / 'report.html').exists(), err
+
+
+def test_a_session_that_is_not_on_disk_stands_on_the_page_and_stops_a_run(tmp_path, run):
+    written('nsd', tmp_path / 'data', 2)
+    words = (f'--config.dataset.path={tmp_path / "data"}', '--config.dataset.subject=2')
+    name = '--config.dataset.name=nsd'
+    code, _, err = run('--config=configs/inspect.py', name, *words, f'--workdir={tmp_path / "a"}')
+    assert code == 0, err
+    told = json.loads((tmp_path / 'a' / 'inspection.json').read_text())
+    assert any('2' in f['text'] and 'session' in f['text'].lower() for f in told['findings'])
+    assert told['facts']['missing_sessions'] == [2]
+    code, _, err = run('--config=configs/nsd_ridge.py', *words, f'--workdir={tmp_path / "b"}')
+    assert code == 2 and "dataset.missing='skip'" in err
 
 
 def test_a_layout_that_does_not_exist_is_refused_and_those_that_do_are_listed(tmp_path, capsys):
