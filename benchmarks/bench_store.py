@@ -13,7 +13,7 @@ import argparse
 import json
 import os
 import pathlib
-import resource
+import re
 import shutil
 import subprocess
 import sys
@@ -52,6 +52,12 @@ def forget(paths) -> None:
         with open(path, 'rb') as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def peak_mb() -> float:
+    """Of this process since it began; getrusage would count the parent that started it too."""
+    status = pathlib.Path('/proc/self/status').read_text()
+    return int(re.search(r'VmHWM:\s+(\d+) kB', status)[1]) / 2**10
 
 
 def once(step: str, folder: str, subject: int, cold: bool) -> dict:
@@ -100,7 +106,7 @@ def once(step: str, folder: str, subject: int, cold: bool) -> dict:
         'seconds': time.perf_counter() - start,
         'processor_seconds': time.process_time() - busy,
         'gigabytes': count / 1e9,
-        'peak_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
+        'peak_mb': peak_mb(),
     }
 
 
