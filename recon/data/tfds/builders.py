@@ -180,6 +180,7 @@ def _builder(tfds, brain: types.BrainData, about: dict):
             }
 
         def _generate_examples(self):
+            """Demanded by the base class; never called, since the splits hold their examples."""
             raise NotImplementedError
 
     return Builder
