@@ -46,6 +46,7 @@ $(V)/.run: $(V)/bin/python requirements.txt constraints/py311.txt
 $(V)/.dev: $(V)/.run pyproject.toml
 	$(BIN)/python -m pip install -q --disable-pip-version-check $(LOCK) torch
 	$(BIN)/python -m pip install -q --disable-pip-version-check $(LOCK) -e '.[dev,tfds]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps torchvision==0.28.0 # else it brings a CUDA torch
 	touch $@
 
 clean:

@@ -1,0 +1,1 @@
+"""How each trained net is fitted; a file is named as its net's file."""

@@ -1,0 +1,1 @@
+"""Pretrained nets in Flax, one file per net: configuration, module, weight table."""
