@@ -1,0 +1,268 @@
+"""Stable Diffusion's autoencoder (AutoencoderKL): pictures <-> latents at an eighth of the size.
+
+Source: Rombach et al. 2022, 'High-resolution image synthesis with latent diffusion models',
+section 3.1 and appendix G; tensor names as in diffusers. The only normalised things are inside:
+pixels are in [-1, 1], latents of a diffusion net are `scaling_factor` times the latents here.
+"""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from recon.core import blocks, errors
+from recon.zoo import tensors
+
+EPSILON = 1e-6  # of every norm; the U-Net's residual blocks have 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Sizes, named as in config.json.
+
+    Attributes:
+      in_channels: of pictures.
+      out_channels: of reconstructions.
+      block_out_channels: channels of each level; each level but the last halves the size.
+      layers_per_block: residual blocks of a level in the encoder; the decoder has one more.
+      latent_channels: of the latents.
+      norm_num_groups: of every norm.
+      sample_size: pixels on a side in training; nothing here depends on it.
+      scaling_factor: times latents gives about unit variance.
+      shift_factor: subtracted from latents before that; None is 0.
+      mid_block_add_attention: whether attention stands in the middle.
+      use_quant_conv: whether a 1x1 convolution follows the encoder.
+      use_post_quant_conv: whether one precedes the decoder.
+    """
+
+    in_channels: int = 3
+    out_channels: int = 3
+    block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
+    layers_per_block: int = 2
+    latent_channels: int = 4
+    norm_num_groups: int = 32
+    sample_size: int = 512
+    scaling_factor: float = 0.18215
+    shift_factor: float | None = None
+    mid_block_add_attention: bool = True
+    use_quant_conv: bool = True
+    use_post_quant_conv: bool = True
+
+
+RELEASED = {
+    'stable-diffusion-v1-5': Config(),
+    'stable-diffusion-2-1': Config(sample_size=768),
+    'stable-diffusion-2-1-base': Config(),
+}
+# What diffusers takes where config.json is silent.
+_SILENT = {'block_out_channels': (64,), 'layers_per_block': 1, 'sample_size': 32}
+_FIXED = {
+    'act_fn': ('silu', 'swish'),
+    'latents_mean': (None,),
+    'latents_std': (None,),
+    'down_block_types': ('DownEncoderBlock2D',),
+    'up_block_types': ('UpDecoderBlock2D',),
+}
+
+
+def read(raw: dict) -> Config:
+    """config.json of an AutoencoderKL -> Config.
+
+    Raises:
+      ConfigError: an option that is not implemented here and changes what the net does.
+    """
+    levels = len(raw.get('block_out_channels', _SILENT['block_out_channels']))
+    for key, known in _FIXED.items():
+        value = raw.get(key, known[0])
+        kinds = value if isinstance(value, list | tuple) and key.endswith('types') else [value]
+        if not set(kinds) <= set(known) or (key in raw and kinds is value and len(value) != levels):
+            raise errors.ConfigError(
+                f'{key} is {value!r}',
+                'config.json of an AutoencoderKL',
+                f'implemented: {", ".join(map(repr, known))}, one a level where there are levels',
+            )
+    given = {f.name: raw[f.name] for f in dataclasses.fields(Config) if f.name in raw}
+    values = _SILENT | given
+    values['block_out_channels'] = tuple(values['block_out_channels'])
+    if values.get('scaling_factor', 1) is None:
+        del values['scaling_factor']
+    return Config(**values)
+
+
+def write(config: Config) -> dict:
+    """Config -> config.json as diffusers reads it."""
+    levels = len(config.block_out_channels)
+    return {
+        '_class_name': 'AutoencoderKL',
+        'act_fn': 'silu',
+        'down_block_types': ['DownEncoderBlock2D'] * levels,
+        'up_block_types': ['UpDecoderBlock2D'] * levels,
+        **dataclasses.asdict(config),
+        'block_out_channels': list(config.block_out_channels),
+    }
+
+
+class Attention(nn.Module):
+    """One head over all places, added to its input; biases everywhere.
+
+    Attributes:
+      config: sizes.
+      dtype: of the computation.
+    """
+
+    config: Config
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'n h w c']) -> Float[Array, 'n h w c']:
+        """[n h w c] -> [n h w c]."""
+        norm = blocks.GroupNorm(self.config.norm_num_groups, EPSILON, self.dtype, name='group_norm')
+        dense = lambda name: nn.Dense(x.shape[-1], dtype=self.dtype, name=name)  # noqa: E731
+        h = norm(x).reshape(x.shape[0], -1, x.shape[-1])  # [n h*w c]
+        h = blocks.attention(dense('to_q')(h), dense('to_k')(h), dense('to_v')(h), heads=1)
+        return x + dense('to_out.0')(h).reshape(x.shape)
+
+
+class _Levels(nn.Module):
+    """What encoder and decoder share: their parts, under the names of the tensors."""
+
+    config: Config
+    dtype: jnp.dtype = jnp.float32
+
+    def resnet(self, name: str, features: int):
+        return blocks.ResnetBlock(
+            features, self.config.norm_num_groups, EPSILON, self.dtype, name=name
+        )
+
+    def middle(self, x):
+        x = self.resnet('mid_block.resnets.0', x.shape[-1])(x)
+        if self.config.mid_block_add_attention:
+            x = Attention(self.config, self.dtype, name='mid_block.attentions.0')(x)
+        return self.resnet('mid_block.resnets.1', x.shape[-1])(x)
+
+    def head(self, x, features: int):
+        """The last norm, activation and convolution."""
+        norm = blocks.GroupNorm(
+            self.config.norm_num_groups, EPSILON, self.dtype, name='conv_norm_out'
+        )
+        return blocks.conv(features, dtype=self.dtype, name='conv_out')(jax.nn.silu(norm(x)))
+
+
+class Encoder(_Levels):
+    """Pixels -> mean and log variance, before the 1x1 convolution."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'n h w c']) -> Float[Array, 'n h/8 w/8 2*d']:
+        """[n h w c] -> [n h/8 w/8 2d] (four levels)."""
+        config, last = self.config, len(self.config.block_out_channels) - 1
+        x = blocks.conv(config.block_out_channels[0], dtype=self.dtype, name='conv_in')(x)
+        for i, features in enumerate(config.block_out_channels):
+            for j in range(config.layers_per_block):
+                x = self.resnet(f'down_blocks.{i}.resnets.{j}', features)(x)
+            if i < last:  # pads the right and the bottom alone; [n h w c] -> [n h/2 w/2 c]
+                x = blocks.Downsample(0, self.dtype, name=f'down_blocks.{i}.downsamplers.0')(x)
+        return self.head(self.middle(x), 2 * config.latent_channels)
+
+
+class Decoder(_Levels):
+    """Latents, after the 1x1 convolution -> pixels."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'n h w d']) -> Float[Array, 'n 8*h 8*w c']:
+        """[n h w d] -> [n 8h 8w c] (four levels)."""
+        config, last = self.config, len(self.config.block_out_channels) - 1
+        x = blocks.conv(config.block_out_channels[-1], dtype=self.dtype, name='conv_in')(x)
+        x = self.middle(x)
+        for i, features in enumerate(reversed(config.block_out_channels)):
+            for j in range(config.layers_per_block + 1):
+                x = self.resnet(f'up_blocks.{i}.resnets.{j}', features)(x)
+            if i < last:  # [n h w c] -> [n 2h 2w c]
+                x = blocks.Upsample(self.dtype, name=f'up_blocks.{i}.upsamplers.0')(x)
+        return self.head(x, config.out_channels)
+
+
+class AutoencoderKL(nn.Module):
+    """The autoencoder. Its latents are unscaled: see `latents` and `pictures`.
+
+    Attributes:
+      config: sizes.
+      dtype: of the computation; norms, softmax and the outputs are float32.
+    """
+
+    config: Config
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self):
+        """Names the parts."""
+        config = self.config
+        self.encoder = Encoder(config, self.dtype)
+        self.decoder = Decoder(config, self.dtype)
+        if config.use_quant_conv:
+            self.quant_conv = blocks.conv(2 * config.latent_channels, 1, dtype=self.dtype)
+        if config.use_post_quant_conv:
+            self.post_quant_conv = blocks.conv(config.latent_channels, 1, dtype=self.dtype)
+
+    def encode(self, pixels: Float[Array, 'n h w c']):
+        """Pixels in [-1, 1], [n h w c] -> mean and log variance of the latents, [n h/8 w/8 d]."""
+        h = self.encoder(pixels.astype(self.dtype))
+        h = self.quant_conv(h) if self.config.use_quant_conv else h
+        mean, logvar = jnp.split(h.astype(jnp.float32), 2, -1)
+        return mean, jnp.clip(logvar, -30, 20)
+
+    def decode(self, latents: Float[Array, 'n h w d']) -> Float[Array, 'n 8*h 8*w c']:
+        """Unscaled latents [n h w d] -> pixels about [-1, 1], [n 8h 8w c], not clipped."""
+        h = latents.astype(self.dtype)
+        h = self.post_quant_conv(h) if self.config.use_post_quant_conv else h
+        return self.decoder(h).astype(jnp.float32)
+
+    def __call__(self, pixels: Float[Array, 'n h w c']) -> Float[Array, 'n h w c']:
+        """Pixels in [-1, 1] -> their reconstruction from the mean."""
+        return self.decode(self.encode(pixels)[0])
+
+
+def latents(
+    module: AutoencoderKL,
+    params: dict,
+    images: Float[Array, 'n h w 3'],
+    rng: Array | None = None,
+) -> Float[Array, 'n h/8 w/8 d']:
+    """Pictures in [0, 1] -> latents as a diffusion net takes them (shifted and scaled).
+
+    Args:
+      module: the autoencoder.
+      params: its parameters.
+      images: [n h w 3] in [0, 1].
+      rng: draws a sample; without it the mean is given.
+    """
+    mean, logvar = module.apply({'params': params}, 2 * images - 1, method='encode')
+    if rng is not None:
+        mean = mean + jnp.exp(logvar / 2) * jax.random.normal(rng, mean.shape)
+    return (mean - (module.config.shift_factor or 0)) * module.config.scaling_factor
+
+
+def pictures(
+    module: AutoencoderKL, params: dict, latents: Float[Array, 'n h w d']
+) -> Float[Array, 'n 8*h 8*w 3']:
+    """The way back: scaled latents [n h w d] -> pictures in [0, 1], clipped."""
+    latents = latents / module.config.scaling_factor + (module.config.shift_factor or 0)
+    pixels = module.apply({'params': params}, latents, method='decode')
+    return jnp.clip(pixels / 2 + 0.5, 0, 1)
+
+
+def example(config: Config) -> tuple:
+    """Arguments for `init` after rng, as shapes."""
+    side = 2 ** len(config.block_out_channels)
+    return (jax.ShapeDtypeStruct((1, side, side, config.in_channels), jnp.float32),)
+
+
+CLASSES = {'AutoencoderKL': AutoencoderKL}
+TABLE = tensors.Table(
+    renames=(
+        (r'\.attentions\.0\.query\.', '.attentions.0.to_q.'),
+        (r'\.attentions\.0\.key\.', '.attentions.0.to_k.'),
+        (r'\.attentions\.0\.value\.', '.attentions.0.to_v.'),
+        (r'\.attentions\.0\.proj_attn\.', '.attentions.0.to_out.0.'),
+    )
+)
