@@ -158,9 +158,11 @@ class Upsample(nn.Module):
     dtype: DType = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, 'n h w c']) -> Float[Array, 'n 2*h 2*w c']:
-        """[n h w c] -> [n 2h 2w c]."""
+    def __call__(self, x: Float[Array, 'n h w c'], size: tuple[int, int] | None = None):
+        """[n h w c] -> [n 2h 2w c], or cut to `size` = (height, width) before the convolution."""
         x = x.repeat(2, 1).repeat(2, 2)
+        if size is not None:
+            x = x[:, : size[0], : size[1]]
         return conv(x.shape[-1], dtype=self.dtype, name='conv')(x)
 
 
