@@ -1,6 +1,10 @@
-"""Fitted parameters on disk (Orbax), so that a stopped run does not fit twice."""
+"""Fitted parameters and trainings on disk (Orbax), so that a stopped run does not fit twice.
+
+`save` and `load` are for parameters that were fitted at once; `Keeper` for a training that goes on.
+"""
 
 import errno
+import json
 import os
 import pathlib
 import shutil
@@ -24,10 +28,7 @@ def save(path: pathlib.Path, params, fingerprint: str = '') -> None:
     """
     path = pathlib.Path(path).absolute()
     params = jax.tree.map(np.asarray, params)
-    # Orbax writes in threads of its own, which would each print a traceback: ask first.
-    needed = 1.2 * sum(leaf.nbytes for leaf in jax.tree.leaves(params)) + _OVERHEAD
-    if shutil.disk_usage(_existing(path)).free < needed:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    _require_space(path, params)
     unfinished = path.with_name('unfinished')  # holds Orbax's own temporary folders too
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -37,12 +38,24 @@ def save(path: pathlib.Path, params, fingerprint: str = '') -> None:
         shutil.rmtree(path, ignore_errors=True)
         results.write_bytes(path.with_name(f'{path.name}.fingerprint'), fingerprint.encode())
         (unfinished / path.name).rename(path)
-    except ValueError as error:  # the file library wraps the system's error in one of its own
-        if os.strerror(errno.ENOSPC) in str(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-        raise
+    except ValueError as error:
+        raise _plain(error, path) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _require_space(path: pathlib.Path, params) -> None:
+    """Orbax writes in threads of its own, which would each print a traceback: ask first."""
+    needed = 1.2 * sum(leaf.nbytes for leaf in jax.tree.leaves(params)) + _OVERHEAD
+    if shutil.disk_usage(_existing(path)).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def _plain(error: Exception, path: pathlib.Path) -> Exception:
+    """A full disk as the system says it; the file library wraps that in an error of its own."""
+    if os.strerror(errno.ENOSPC) in str(error):
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    return error
 
 
 def _existing(path: pathlib.Path) -> pathlib.Path:
@@ -68,3 +81,154 @@ def load(path: pathlib.Path, fingerprint: str = ''):
         raise errors.DataInvalid(
             f'cannot be read ({type(error).__name__})', path, 'remove this folder and run again'
         ) from error
+
+
+class Keeper:
+    """The newest checkpoints of one training: a context manager over Orbax's own.
+
+    A save copies the state and writes it in the background, to a temporary name that is renamed in
+    the end: a killed process leaves whole checkpoints only. Leaving the context waits for it.
+
+    Args:
+      folder: holds one folder a checkpoint, named by its step; made here.
+      keep: how many of the newest stay.
+    """
+
+    def __init__(self, folder: pathlib.Path, keep: int = 2):
+        self.folder, self._keep = pathlib.Path(folder).absolute(), keep
+
+    def __enter__(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handlers = {'state': ocp.StandardCheckpointHandler(), 'facts': ocp.JsonCheckpointHandler()}
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=self._keep, cleanup_tmp_directories=True, create=False
+        )
+        self._manager = ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            self.wait()
+        except Exception:
+            if kind is None:  # else what was raised before says more
+                raise
+        finally:
+            self._manager.close()
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps of the checkpoints that are there, ascending."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, step: int, state, facts: dict | None = None) -> None:
+        """Writes `state`, a pytree of arrays, and JSON-able `facts`; a step that is there stays.
+
+        Raises:
+          OSError: ENOSPC where the disk is full, now or in the save before.
+        """
+        self.wait()
+        if step in self.steps:
+            return
+        _require_space(self.folder, state)
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), facts=ocp.args.JsonSave(facts or {})
+        )
+        try:
+            self._manager.save(step, args=items)
+        except ValueError as error:
+            raise _plain(error, self.folder) from error
+
+    def wait(self) -> None:
+        """Returns when the last save is on disk; raises what it met."""
+        try:
+            self._manager.wait_until_finished()
+        except ValueError as error:
+            raise _plain(error, self.folder) from error
+
+    def restore(self, like) -> tuple | None:
+        """The newest state and its facts; None where there is none.
+
+        Args:
+          like: a state of the same structure, shapes and dtypes; its values are not read.
+
+        Raises:
+          DataInvalid: the checkpoint cannot be read.
+          ConfigError: it holds arrays of other names, shapes or dtypes.
+        """
+        if not self.steps:
+            return None
+        step = self.steps[-1]
+        where = self.folder / str(step)
+        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        items = ocp.args.Composite(
+            state=ocp.args.StandardRestore(shapes), facts=ocp.args.JsonRestore()
+        )
+        try:
+            self._refuse_another(step, shapes)
+            found = self._manager.restore(step, args=items)
+        except errors.ConfigError:
+            raise
+        except Exception as error:
+            what = f'cannot be read ({type(error).__name__})'
+            raise errors.DataInvalid(what, where, 'remove this folder and run again') from error
+        return found['state'], found['facts']
+
+    def _refuse_another(self, step: int, like) -> None:
+        kept = _leaves(self._manager.item_metadata(step)['state'])
+        wanted = _leaves(like)
+        for name in sorted(kept.keys() | wanted.keys()):
+            if kept.get(name) != wanted.get(name):
+                there, now = (_describe(d.get(name)) for d in (kept, wanted))
+                raise errors.ConfigError(
+                    f'the checkpoint is of another net or optimizer: {name} is {there} there, '
+                    f'{now} now',
+                    self.folder / str(step),
+                    'name another folder, or remove that one',
+                )
+
+
+def _leaves(tree) -> dict:
+    """{dotted name: (shape, dtype)} of a pytree or of Orbax's metadata of one."""
+    pairs = jax.tree_util.tree_leaves_with_path(tree)
+
+    def name(path):
+        parts = (getattr(k, 'name', getattr(k, 'key', getattr(k, 'idx', k))) for k in path)
+        return '.'.join(map(str, parts))
+
+    return {name(path): (tuple(leaf.shape), np.dtype(leaf.dtype)) for path, leaf in pairs}
+
+
+def _describe(leaf) -> str:
+    return 'absent' if leaf is None else f'{leaf[1]}{list(leaf[0])}'
+
+
+def claim(folder: pathlib.Path, settings: dict, free: tuple[str, ...] = ()) -> None:
+    """Marks `folder` as a training's of `settings`, or refuses it as another's.
+
+    Args:
+      folder: of the training; made here, `settings.json` is written into it.
+      settings: JSON-able.
+      free: keys that may differ from one start to the next (how often to save or to log).
+
+    Raises:
+      ConfigError: names the first key that differs.
+    """
+    path = pathlib.Path(folder) / 'settings.json'
+    settings = json.loads(results.to_json(settings))
+    old = json.loads(path.read_text()) if path.exists() else settings
+    old, new = ({k: v for k, v in s.items() if k not in free} for s in (old, settings))
+    key = results.first_difference(old, new)
+    if key is not None:
+        raise errors.ConfigError(
+            f'a training of other settings is there; the first key that differs is {key}: '
+            f'{_dig(old, key)!r} there, {_dig(new, key)!r} now',
+            folder,
+            'name another folder, or remove that one',
+        )
+    results.write_bytes(path, results.to_json(settings).encode())
+
+
+def _dig(settings: dict, key: str):
+    for part in key.split('.'):
+        settings = settings.get(part, 'absent') if isinstance(settings, dict) else 'absent'
+    return settings

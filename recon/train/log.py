@@ -16,15 +16,22 @@ class Log:
     """Appends scalars to `DIR/logs/metrics.jsonl`, TensorBoard events beside it.
 
     One object a line: {"step", "name", "value"}. A context manager.
+
+    Args:
+      folder: made here.
+      after: a training goes on after this step: lines of later ones, written before it was killed,
+        are taken out, since they come again.
     """
 
-    def __init__(self, folder: pathlib.Path):
-        self.folder = pathlib.Path(folder)
+    def __init__(self, folder: pathlib.Path, after: int | None = None):
+        self.folder, self._after = pathlib.Path(folder), after
 
     def __enter__(self):
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self._after is not None:
+            self._forget_later()
         self._file = open(self.folder / 'metrics.jsonl', 'a', buffering=1)  # noqa: SIM115
-        self._events = _event_writer(self.folder)
+        self._events = _event_writer(self.folder, self._after)
         return self
 
     def __exit__(self, *_):
@@ -37,8 +44,15 @@ class Log:
             self._file.write(json.dumps({'step': step, 'name': name, 'value': float(value)}) + '\n')
             self._events.add_scalar(name, float(value), step)
 
+    def _forget_later(self) -> None:
+        path = self.folder / 'metrics.jsonl'
+        kept = [line for line in results.read_log(path) if line['step'] <= self._after]
+        if path.exists():
+            text = ''.join(json.dumps(line) + '\n' for line in kept)
+            results.write_bytes(path, text.encode())
 
-def _event_writer(folder: pathlib.Path):
+
+def _event_writer(folder: pathlib.Path, after: int | None):
     """The writer of tensorboardX, which would import torch where it finds it."""
     found = sys.modules.get('torch', _ABSENT)
     sys.modules['torch'] = None
@@ -49,7 +63,8 @@ def _event_writer(folder: pathlib.Path):
             del sys.modules['torch']
         else:
             sys.modules['torch'] = found
-    return SummaryWriter(str(folder))
+    purge = {} if after is None else {'purge_step': after + 1}
+    return SummaryWriter(str(folder), **purge)
 
 
 class Progress:

@@ -1,0 +1,170 @@
+r"""Trains the small nets: `python launch/train_zoo.py --net=sd_vae|clip|alexnet|blip|sd_unet|all`.
+
+  --out=DIR     folder that the nets are written to, laid out like a Stable Diffusion folder
+  --work=DIR    checkpoints and drawn scenes; the same command goes on where it was stopped
+  --set K=V     changes a setting of the net (again for more; with --net=all: net.K=V)
+  --seed=N      of parameters, batches and noise (0)
+  --measure     trains nothing: measures the nets in DIR on held-out scenes, into DIR/reach.json
+
+Exit codes: 0 done or stopped by SIGTERM, 2 the user's cause (one line says what), 1 our fault.
+"""
+
+import ast
+import contextlib
+import difflib
+import json
+import pathlib
+import signal
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from launch import ending
+from recon.core import errors, lock, lookup, results
+
+TASKS = 'recon.train.tasks'
+ORDER = ('sd_vae', 'clip', 'alexnet', 'blip', 'sd_unet')  # later ones read what earlier ones wrote
+FREE = ('save_every', 'log_every')  # may change when a training goes on
+
+
+def main(argv: list[str]) -> int:
+    """Trains or measures, returns the exit code."""
+    if '--help' in argv or '-h' in argv:
+        print(__doc__)
+        return 0
+    ending.speak()
+    with ending.exit_codes() as ended:
+        words = parse(argv)
+        names = list(ORDER) if words['net'] == 'all' else [words['net']]
+        tasks = {name: lookup.find(TASKS, name, '--net') for name in names}
+        chosen = settings(tasks, words['set'])
+        out = pathlib.Path(words['out'])
+        if words['measure']:
+            for name, task in tasks.items():
+                _reached(out, name, {'reached': task.measure(out)}, words['seed'])
+        else:
+            with _asked(ended):
+                for name, task in tasks.items():
+                    _train(name, task, chosen[name], out, words, lambda: ended.stop)
+        print(f'written: {out}')
+    return ended.code
+
+
+def parse(argv: list[str]) -> dict:
+    """{'net', 'out', 'work', 'set': [(key, text)], 'seed': int, 'measure': bool} of `argv`.
+
+    Raises:
+      ConfigError: an unknown flag, or one that is not given.
+    """
+    parser = ending.Parser(__doc__)
+    parser.prog = 'train_zoo.py'
+    parser.add_argument('--net', required=True)
+    parser.add_argument('--out', required=True)
+    parser.add_argument('--work')
+    parser.add_argument('--set', action='append', default=[])
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--measure', action='store_true')
+    words = vars(parser.parse_args(argv))
+    if not words['measure'] and not words['work']:
+        raise errors.ConfigError('no --work', 'command line', 'name a folder for checkpoints')
+    return words
+
+
+def settings(tasks: dict, changes: list[str]) -> dict[str, dict]:
+    """{net: its SETTINGS with `changes`, 'key=value' or 'net.key=value'}.
+
+    Raises:
+      ConfigError: an unknown key, or a value of another type.
+    """
+    chosen = {name: dict(task.SETTINGS) for name, task in tasks.items()}
+    for change in changes:
+        key, is_given, text = change.partition('=')
+        net, dot, short = key.partition('.')
+        if not dot and len(chosen) == 1:
+            net, short = next(iter(chosen)), key
+        if not is_given or net not in chosen or short not in chosen[net]:
+            known = sorted(chosen[net]) if net in chosen else [f'{n}.<key>' for n in chosen]
+            near = difflib.get_close_matches(short, known, n=1)
+            hint = f'did you mean {near[0]}? ' if near else ''
+            raise errors.ConfigError(
+                f'--set {change}', 'command line', f'{hint}keys: {", ".join(known)}'
+            )
+        chosen[net][short] = _value(key, text, chosen[net][short])
+    return chosen
+
+
+def _value(key: str, text: str, default):
+    """`text` as a value of the type of `default`."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    if isinstance(default, str):
+        return text
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    if default is None or type(value) is type(default):
+        return value
+    wanted = type(default).__name__
+    raise errors.ConfigError(f'{key} is {text!r}', 'command line', f'wanted: {wanted}')
+
+
+@contextlib.contextmanager
+def _asked(ended):
+    """SIGTERM only asks while a net is trained: the loop saves after the step, then it stops."""
+
+    def ask(_signal, _frame):
+        if ended.stop:  # a second one does not wait
+            raise results.Stopped('SIGTERM')
+        ended.stop = True
+
+    before = signal.signal(signal.SIGTERM, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _train(name: str, task, chosen: dict, out: pathlib.Path, words: dict, stop) -> None:
+    from recon.train import checkpoint
+
+    work = pathlib.Path(words['work'])
+    folder = work / name
+    folder.mkdir(parents=True, exist_ok=True)
+    held = lock.Lock(folder / 'lock')
+    held.take()
+    start = time.monotonic()
+    try:
+        checkpoint.claim(folder, chosen | {'seed': words['seed']}, FREE)
+        try:
+            task.run(chosen, out, work, seed=words['seed'], stop=stop)
+        finally:
+            seconds = _spent(folder / 'seconds.json', time.monotonic() - start)
+        trained = {'settings': chosen, 'seconds': seconds}
+        _reached(out, name, {'training': trained}, words['seed'])
+    finally:
+        held.release()
+
+
+def _spent(path: pathlib.Path, seconds: float) -> float:
+    """Seconds of all starts of one training together."""
+    before = json.loads(path.read_text()) if path.exists() else 0
+    total = round(before + seconds, 1)
+    results.write_bytes(path, json.dumps(total).encode())
+    return total
+
+
+def _reached(out: pathlib.Path, name: str, part: dict, seed: int) -> None:
+    """Merges `part` into what OUT/reach.json says of the net, with commit, versions and device."""
+    from recon.core import provenance
+
+    path = out / 'reach.json'
+    held = json.loads(path.read_text()) if path.exists() else {}
+    ((key, value),) = part.items()
+    held[name] = held.get(name, {}) | {key: value | {'by': provenance.facts(seed)}}
+    results.write_bytes(path, results.to_json(held).encode())
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,51 @@
+"""What a training is made of at one moment: step, parameters, optimizer state, running average."""
+
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+
+@flax.struct.dataclass
+class State:
+    """A pytree; a training is resumed from it alone, since the data are a function of the step.
+
+    Attributes:
+      step: int32 scalar, the updates made so far.
+      params: nested dict of the master weights, in their own dtype (float32).
+      opt_state: what the optimizer keeps.
+      ema: running average of `params`, or None where none is kept.
+    """
+
+    step: jax.Array
+    params: Any
+    opt_state: Any
+    ema: Any = None
+
+    @property
+    def averaged(self):
+        """The parameters to be used: the running average where there is one."""
+        return self.params if self.ema is None else self.ema
+
+
+def create(init, optimizer: optax.GradientTransformation, rng, *, ema: bool = False) -> State:
+    """The state before the first step, made under one jit.
+
+    Arrays that are made outside of jit would have the step traced a second time, once for them and
+    once for what it returns.
+
+    Args:
+      init: `init(rng) -> params`.
+      optimizer: as `optim.make` gives it.
+      rng: jax key of the parameters.
+      ema: whether a running average is kept.
+    """
+
+    def begin(rng):
+        params = init(rng)
+        average = jax.tree.map(jnp.copy, params) if ema else None
+        return State(jnp.zeros((), jnp.int32), params, optimizer.init(params), average)
+
+    return jax.jit(begin)(rng)
