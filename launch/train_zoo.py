@@ -25,7 +25,6 @@ from recon.core import errors, lock, lookup, results
 
 TASKS = 'recon.train.tasks'
 ORDER = ('sd_vae', 'clip', 'alexnet', 'blip', 'sd_unet')  # later ones read what earlier ones wrote
-FREE = ('save_every', 'log_every')  # may change when a training goes on
 
 
 def main(argv: list[str]) -> int:
@@ -42,7 +41,7 @@ def main(argv: list[str]) -> int:
         out = pathlib.Path(words['out'])
         if words['measure']:
             for name, task in tasks.items():
-                _reached(out, name, {'reached': task.measure(out)}, words['seed'])
+                _measure(name, task, out)
         else:
             with _asked(ended):
                 for name, task in tasks.items():
@@ -127,43 +126,47 @@ def _asked(ended):
 
 
 def _train(name: str, task, chosen: dict, out: pathlib.Path, words: dict, stop) -> None:
+    from recon.core import provenance
     from recon.train import checkpoint
 
-    work = pathlib.Path(words['work'])
+    work, seed = pathlib.Path(words['work']), words['seed']
     folder = work / name
     folder.mkdir(parents=True, exist_ok=True)
     held = lock.Lock(folder / 'lock')
     held.take()
-    start = time.monotonic()
     try:
-        checkpoint.claim(folder, chosen | {'seed': words['seed']}, FREE)
+        checkpoint.claim(folder / 'settings.json', chosen | {'seed': seed})
+        start, facts = time.monotonic(), provenance.facts(seed)
         try:
-            task.run(chosen, out, work, seed=words['seed'], stop=stop)
+            task.run(chosen, out, work, seed=seed, stop=stop)
         finally:
-            seconds = _spent(folder / 'seconds.json', time.monotonic() - start)
-        trained = {'settings': chosen, 'seconds': seconds}
-        _reached(out, name, {'training': trained}, words['seed'])
+            facts |= {'seconds': round(time.monotonic() - start, 1)}
+            starts = [*_read(folder / 'starts.json', []), facts]
+            results.write_bytes(folder / 'starts.json', results.to_json(starts).encode())
+        seconds = round(sum(start['seconds'] for start in starts), 1)
+        _merge(out, name, {'training': {'settings': chosen, 'seconds': seconds, 'starts': starts}})
     finally:
         held.release()
 
 
-def _spent(path: pathlib.Path, seconds: float) -> float:
-    """Seconds of all starts of one training together."""
-    before = json.loads(path.read_text()) if path.exists() else 0
-    total = round(before + seconds, 1)
-    results.write_bytes(path, json.dumps(total).encode())
-    return total
-
-
-def _reached(out: pathlib.Path, name: str, part: dict, seed: int) -> None:
-    """Merges `part` into what OUT/reach.json says of the net, with commit, versions and device."""
+def _measure(name: str, task, out: pathlib.Path) -> None:
     from recon.core import provenance
 
-    path = out / 'reach.json'
-    held = json.loads(path.read_text()) if path.exists() else {}
-    ((key, value),) = part.items()
-    held[name] = held.get(name, {}) | {key: value | {'by': provenance.facts(seed)}}
-    results.write_bytes(path, results.to_json(held).encode())
+    start, numbers = time.monotonic(), task.measure(out)
+    by = {key: value for key, value in provenance.facts(0).items() if key != 'seed'}
+    by |= {'seconds': round(time.monotonic() - start, 1)}
+    _merge(out, name, {'reached': numbers, 'measured': by})
+
+
+def _merge(out: pathlib.Path, name: str, part: dict) -> None:
+    """Puts `part` into what OUT/reach.json says of the net."""
+    held = _read(out / 'reach.json', {})
+    held[name] = held.get(name, {}) | part
+    results.write_bytes(out / 'reach.json', results.to_json(held).encode())
+
+
+def _read(path: pathlib.Path, default):
+    return json.loads(path.read_text()) if path.exists() else default
 
 
 if __name__ == '__main__':

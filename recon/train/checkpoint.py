@@ -15,6 +15,8 @@ import orbax.checkpoint as ocp
 
 from recon.core import errors, results
 
+FREE = ('save_every', 'log_every')  # settings that change nothing in what is learnt
+
 _OVERHEAD = 256 * 1024  # bytes of Orbax's own files
 
 
@@ -202,27 +204,26 @@ def _describe(leaf) -> str:
     return 'absent' if leaf is None else f'{leaf[1]}{list(leaf[0])}'
 
 
-def claim(folder: pathlib.Path, settings: dict, free: tuple[str, ...] = ()) -> None:
-    """Marks `folder` as a training's of `settings`, or refuses it as another's.
+def claim(path: pathlib.Path, settings: dict) -> None:
+    """Writes `settings` to the file `path` of a training's folder, or refuses it as another's.
 
     Args:
-      folder: of the training; made here, `settings.json` is written into it.
-      settings: JSON-able.
-      free: keys that may differ from one start to the next (how often to save or to log).
+      path: a .json file; its folder is made here.
+      settings: JSON-able. The keys of FREE may differ from one start to the next.
 
     Raises:
       ConfigError: names the first key that differs.
     """
-    path = pathlib.Path(folder) / 'settings.json'
+    path = pathlib.Path(path)
     settings = json.loads(results.to_json(settings))
     old = json.loads(path.read_text()) if path.exists() else settings
-    old, new = ({k: v for k, v in s.items() if k not in free} for s in (old, settings))
+    old, new = ({k: v for k, v in s.items() if k not in FREE} for s in (old, settings))
     key = results.first_difference(old, new)
     if key is not None:
         raise errors.ConfigError(
             f'a training of other settings is there; the first key that differs is {key}: '
             f'{_dig(old, key)!r} there, {_dig(new, key)!r} now',
-            folder,
+            path.parent,
             'name another folder, or remove that one',
         )
     results.write_bytes(path, results.to_json(settings).encode())

@@ -63,7 +63,7 @@ def fit(
     """
     folder = pathlib.Path(folder)
     if settings is not None:
-        checkpoint.claim(folder, settings)
+        checkpoint.claim(folder / 'training.json', settings)
     with contextlib.ExitStack() as stack:
         keeper = stack.enter_context(checkpoint.Keeper(folder / 'checkpoints'))
         best = stack.enter_context(_Best(folder / 'best', patience))
@@ -222,6 +222,7 @@ class _Batches:
             try:
                 self._put((jax.device_put(self._batch_at(i)), None))
             except BaseException as error:  # noqa: BLE001  raised again by `next`
+                error.add_note(f'in the batch of step {i}')
                 self._put((None, error))
                 return
 
