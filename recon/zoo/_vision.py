@@ -88,15 +88,27 @@ def dense(features, *, dtype, name):
 
 
 def max_pool(x: Array, window: int, stride: int, padding: int = 0) -> Array:
-    """[n h w c] -> largest value of each square window; windows that do not fit are left out."""
-    return nn.max_pool(x, (window, window), (stride, stride), ((padding, padding),) * 2)
+    """[n h w c] -> largest value of each square window; windows that do not fit are left out.
+
+    Of equal values the first takes the gradient, and NaN wins, both as in torch. Slices, because
+    XLA's own window reductions are ten times slower on CPU, and their gradients too.
+    """
+    x = jnp.pad(x, ((0, 0), *(((padding, padding),) * 2), (0, 0)), constant_values=-jnp.inf)
+    for axis in (2, 1):
+        out, *rest = _slices(x, axis, window, stride)
+        for value in rest:
+            out = jnp.where((value > out) | jnp.isnan(value), value, out)
+        x = out
+    return x
 
 
 def mean_pool(x: Array, window: int) -> Array:
     """[n h w c] -> mean of the odd window round each pixel; zeros outside count, as in torch."""
-    padding = ((window // 2, window // 2),) * 2
-    pooled = nn.avg_pool(x.astype(jnp.float32), (window, window), (1, 1), padding)
-    return pooled.astype(x.dtype)
+    pad = window // 2
+    y = jnp.pad(x.astype(jnp.float32), ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    for axis in (2, 1):
+        y = sum(_slices(y, axis, window, 1))
+    return (y / window**2).astype(x.dtype)
 
 
 def adaptive_pool(x: Float[Array, 'n h w c'], size: int) -> Float[Array, 'n size size c']:
@@ -155,6 +167,13 @@ def write(config, class_name: str) -> dict:
 def example(size: int) -> tuple[jax.ShapeDtypeStruct]:
     """One square picture, to initialise a net on."""
     return (jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32),)
+
+
+def _slices(x: Array, axis: int, window: int, stride: int) -> list[Array]:
+    """The first element of every window along an axis, the second, and so on."""
+    last = (x.shape[axis] - window) // stride * stride  # where the last window begins
+    cut = lambda i: jax.lax.slice_in_dim(x, i, i + last + 1, stride, axis)  # noqa: E731
+    return [cut(i) for i in range(window)]
 
 
 def _bins(n: int, size: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """The tiny category net: which of the sixteen categories are to be seen in a scene.
 
 It judges pictures that were generated or decoded, so it is trained on pictures that are shifted,
-scaled, mirrored, blurred, tinted and noisy, and, since test scenes pair categories with colours that
-no training scene has, on pictures whose colours are exchanged.
+scaled, mirrored, blurred, tinted and noisy; and, since test scenes pair categories with colours
+that no training scene has, on pictures whose colours are exchanged.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from recon.train.tasks import _scenes
 from recon.zoo import alexnet, weights
 
 SETTINGS = {
-    'steps': 6000,
+    'steps': 4000,
     'batch': 128,
     'learning_rate': 2e-3,
     'schedule': 'cosine',
@@ -186,7 +186,7 @@ def _reached(drawn: scenes.Scenes, logits, rows) -> dict:
 
 
 def _unseen(drawn: scenes.Scenes) -> np.ndarray:
-    """[m] bool: whether the main object's category and colour come together in no training scene."""
+    """[m] bool: whether no training scene has the main object's category in its colour."""
     colours = tuple(scenes.COLOURS)
     left_out = np.array([colours.index(colour) for _, colour in scenes.UNSEEN])
     return drawn.colour[:, 0] == left_out[drawn.category[:, 0]]
