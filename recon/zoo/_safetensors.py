@@ -35,6 +35,7 @@ DTYPES = {
     'F8_E4M3': np.dtype(ml_dtypes.float8_e4m3fn),
     'F8_E5M2': np.dtype(ml_dtypes.float8_e5m2),
 }
+FLOATS = [DTYPES[name] for name in ('F64', 'F32', 'F16', 'BF16')]  # what parameters are stored as
 _LARGEST_HEADER = 100 * 10**6  # bytes; the format's own limit
 _AGAIN = 'the file is broken or cut short: fetch or write it again'
 

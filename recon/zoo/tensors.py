@@ -43,7 +43,7 @@ def name_of(path: tuple[str, ...]) -> str:
 def to_ours(tensor: np.ndarray, leaf: str) -> np.ndarray:
     """A tensor as torch lays it out -> as the parameter `leaf` lies here.
 
-    Dense [out in] -> [in out]; convolutions [out in h w] -> [h w in out]; the rest as it is.
+    Dense [out in] -> [in out]; convolutions [out in h w] -> [h w in out]; the rest as it is. Views.
     """
     if leaf != 'kernel':
         return tensor
@@ -56,6 +56,14 @@ def to_theirs(parameter: np.ndarray, leaf: str) -> np.ndarray:
     if leaf != 'kernel':
         return parameter
     return parameter.T if parameter.ndim == 2 else np.moveaxis(parameter, (-1, -2), (0, 1))
+
+
+def shape_of_theirs(shape: tuple[int, ...], leaf: str) -> tuple[int, ...]:
+    """The shape in torch's layout of a parameter of ours of `shape`."""
+    if leaf != 'kernel' or len(shape) < 2:
+        return tuple(shape)
+    *space, into, out = shape
+    return (out, into, *space)
 
 
 def flatten(params: dict) -> dict[tuple[str, ...], object]:

