@@ -12,10 +12,8 @@ import pathlib
 import jax
 import numpy as np
 
+from recon import targets
 from recon.core import errors, image, lookup, results, rng, types
-
-LAYERS = ('pixels', 'image_statistics')  # of net 'image'
-_PIXELS = 2**24  # pixels read at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Experiment:
         distinct, inverse = np.unique(image_id, return_inverse=True)
         if self.answer == 'images':
             size = self.cfg.targets.pixels.size
-            return pictures(self.brain.images, distinct, size)[inverse]
+            return targets.pictures(self.brain.images, distinct, size)[inverse]
         return self.values(self.answer, distinct)[inverse]
 
     def truth(self, split) -> np.ndarray:
@@ -89,11 +87,7 @@ class Experiment:
         return {}
 
     def _measured(self, name: str, ids) -> np.ndarray:
-        spec, channels = self.cfg.targets[name], self.brain.images.channels
-        parts = _in_parts(self.brain.images, ids, spec.size)
-        if spec.layer == 'pixels':
-            return np.concatenate([image.pixels(part, channels) for part in parts])
-        return np.concatenate([image.image_statistics(part) for part in parts])
+        return targets.measure(self.cfg, name, self.brain.images, ids)
 
     @functools.cached_property
     def _moments(self) -> dict:
@@ -168,39 +162,3 @@ class Experiment:
 def answer(cfg) -> str:
     """'images' where `cfg` decodes pixels, else the name of its first target."""
     return 'images' if 'pixels' in cfg.targets else next(iter(cfg.targets))
-
-
-def check(cfg) -> None:
-    """Raises ConfigError for targets that cannot be decoded."""
-    if not cfg.targets:
-        raise errors.ConfigError(
-            'targets is empty', 'targets', "name one: targets=dict(pixels=dict(layer='pixels'))"
-        )
-    for name, spec in cfg.targets.items():
-        if spec.net != 'image' or spec.layer not in LAYERS:
-            raise errors.ConfigError(
-                f'targets.{name} is {dict(spec)}', 'config', f"net='image', layer one of {LAYERS}"
-            )
-        if spec.size and (len(spec.size) != 2 or min(spec.size) < 1):
-            raise errors.ConfigError(
-                f'targets.{name}.size is {spec.size}', 'config', '(height, width) in pixels, or ()'
-            )
-        if name == 'pixels' and (spec.layer != 'pixels' or spec.standardise):
-            raise errors.ConfigError(
-                f'targets.pixels is {dict(spec)}',
-                'config',
-                "the target named 'pixels' is the picture itself: layer='pixels', as it is",
-            )
-
-
-def pictures(images: types.Images, ids, size=()) -> np.ndarray:
-    """[m h w 3] of `ids`, resized to `size` (h, w) if given; full size for a part at a time."""
-    return np.concatenate(list(_in_parts(images, ids, size)))
-
-
-def _in_parts(images: types.Images, ids, size):
-    """Yields pictures of `ids`, some at a time, so that only these are held at their full size."""
-    step = max(1, _PIXELS // (images.shape[0] * images.shape[1]))
-    for start in range(0, len(ids), step):
-        part = images[ids[start : start + step]]
-        yield image.resize(part, tuple(size)) if size else part

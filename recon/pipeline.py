@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from recon import controls, experiment
+from recon import controls, experiment, targets
 from recon.core import errors, image, lookup, provenance, results, settings
 from recon.data import prepare
 from recon.data.preprocess import audit
@@ -19,6 +19,7 @@ from recon.train import checkpoint, log
 DEFAULTS = dict(
     seed=0,
     targets=dict(),  # {name: {net, layer, size, standardise}}, one decoder each
+    zoo=dict(targets.ZOO),
     metrics=(),
     baselines=('mean_image', 'nearest_training', 'shuffled_rows', 'shuffled_voxels', 'zero_voxels'),
     areas=(),  # refit and score on the voxels of each area alone; 'V1+V2' is a union
@@ -103,7 +104,7 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
 
 def check(cfg) -> None:
     """Raises ConfigError for what can be known before any data are read."""
-    experiment.check(cfg)
+    targets.check(cfg)
     suite.check_settings(cfg.seed, cfg.draws, cfg.permutations, cfg.threshold)
     check_metrics(cfg)
     controls.check(cfg)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recon import experiment
-from recon.core import errors, image
+from recon.core import image
 from recon.core import types as data
 
 SPEC = dict(net='image', layer='pixels', size=(), standardise=False)
@@ -50,36 +50,8 @@ def test_standardised_values_have_mean_0_and_spread_1_over_the_distinct_training
     assert this.answer == 'stats' and this.target('stats').shape == (80, 14)
 
 
-def test_reading_in_parts_gives_what_reading_at_once_gives(monkeypatch):
-    shown, pictures = images(23)
-    whole = experiment.pictures(shown, np.arange(23), (4, 4))
-    monkeypatch.setattr(experiment, '_PIXELS', 5 * 12 * 10)
-    asked = []
-    spied = data.Images(
-        shown.ids, lambda rows: asked.append(len(rows)) or pictures[rows], shown.shape
-    )
-    np.testing.assert_array_equal(experiment.pictures(spied, np.arange(23), (4, 4)), whole)
-    assert max(asked) == 5 and sum(asked) == 23
-
-
 def test_statistics_have_a_name_each():
     assert len(image.STATISTICS) == image.image_statistics(np.zeros((1, 8, 8, 3))).shape[1]
-
-
-@pytest.mark.parametrize(
-    ('targets', 'message'),
-    [
-        ({}, 'targets is empty'),
-        ({'pixels': {'layer': 'fc6'}}, 'layer one of'),
-        ({'pixels': {'standardise': True}}, 'the picture itself'),
-        ({'pixels': {'layer': 'image_statistics'}}, 'the picture itself'),
-        ({'stats': {'layer': 'image_statistics', 'size': (0, 3)}}, 'height, width'),
-    ],
-)
-def test_targets_that_cannot_be_decoded_are_refused(targets, message):
-    cfg = ml_collections.ConfigDict({'targets': {k: SPEC | v for k, v in targets.items()}})
-    with pytest.raises(errors.ConfigError, match=message):
-        experiment.check(cfg)
 
 
 def test_shuffled_rows_are_fitted_to_other_rows_targets(monkeypatch):

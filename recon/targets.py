@@ -1,0 +1,114 @@
+"""What decoders learn: pixels, image statistics, or a layer of a pretrained net, per picture.
+
+`cfg.targets.<name>` is {net, layer, size, standardise}. net 'image' has the layers LAYERS; any
+other is a pretrained net: 'tiny/clip', a name of `zoo/catalog.py`, or a folder.
+"""
+
+import dataclasses
+import json
+import pathlib
+
+import jax.numpy as jnp
+import numpy as np
+
+from recon.core import errors, image, types
+from recon.zoo import catalog, features, weights
+
+LAYERS = ('pixels', 'image_statistics')  # of net 'image'
+ZOO = dict(
+    path='',  # where weights lie: a folder of nets, or a cache of the hub; '' is the hub's own
+    cache='',  # folder that keeps features on disk; '' computes them anew
+    dtype='float32',  # of the nets' computation: float32 or bfloat16
+    protocol='mindeye',  # of metrics through nets: sizes and resizing, see docs/metrics.md
+)
+_PIXELS = 2**24  # pixels read at a time
+
+
+def check(cfg) -> None:
+    """Raises ConfigError for targets that cannot be decoded, DataMissing for nets not there."""
+    if not cfg.targets:
+        raise errors.ConfigError(
+            'targets is empty', 'targets', "name one: targets=dict(pixels=dict(layer='pixels'))"
+        )
+    if cfg.zoo.dtype not in ('float32', 'bfloat16'):
+        raise errors.ConfigError(
+            f'zoo.dtype is {cfg.zoo.dtype!r}', 'config', "'float32' or 'bfloat16'"
+        )
+    for name, spec in cfg.targets.items():
+        if spec.size and (len(spec.size) != 2 or min(spec.size) < 1):
+            raise errors.ConfigError(
+                f'targets.{name}.size is {spec.size}', 'config', '(height, width) in pixels, or ()'
+            )
+        if name == 'pixels' and (spec.layer != 'pixels' or spec.standardise):
+            raise errors.ConfigError(
+                f'targets.pixels is {dict(spec)}',
+                'config',
+                "the target named 'pixels' is the picture itself: layer='pixels', as it is",
+            )
+        _check_layer(cfg, name, spec)
+
+
+def _check_layer(cfg, name: str, spec) -> None:
+    if spec.net == 'image':
+        known = LAYERS
+    else:
+        folder = _folder(cfg, spec.net)
+        raw = json.loads((folder / 'config.json').read_text())
+        file, _ = weights.find(raw, folder)
+        known = getattr(file, 'LAYERS', lambda config: ())(file.read(raw))
+    if spec.layer not in known:
+        raise errors.ConfigError(
+            f'targets.{name}.layer is {spec.layer!r}',
+            'config',
+            f'layers of net {spec.net!r}: {", ".join(known) or "none"}',
+        )
+
+
+def measure(cfg, name: str, images: types.Images, ids) -> np.ndarray:
+    """[m ...] float32: target `name` of the pictures `ids` [m], not standardised."""
+    spec = cfg.targets[name]
+    if spec.net != 'image':
+        net = weights.load(_folder(cfg, spec.net))
+        values = features.extract(
+            net,
+            (spec.layer,),
+            _resized(images, spec.size),
+            ids=ids,
+            dtype=jnp.dtype(cfg.zoo.dtype),
+            cache=cfg.zoo.cache or None,
+        )
+        return values[spec.layer]
+    parts = _in_parts(images, ids, spec.size)
+    if spec.layer == 'pixels':
+        return np.concatenate([image.pixels(part, images.channels) for part in parts])
+    return np.concatenate([image.image_statistics(part) for part in parts])
+
+
+def _folder(cfg, net: str) -> pathlib.Path:
+    own = pathlib.Path(cfg.zoo.path) / net
+    if cfg.zoo.path and own.is_dir():
+        return own
+    return catalog.resolve(net, cfg.zoo.path or None)
+
+
+def pictures(images: types.Images, ids, size=()) -> np.ndarray:
+    """[m h w 3] of `ids`, resized to `size` (h, w) if given; full size for a part at a time."""
+    return np.concatenate(list(_in_parts(images, ids, size)))
+
+
+def _in_parts(images: types.Images, ids, size):
+    """Yields pictures of `ids`, some at a time, so that only these are held at their full size."""
+    step = max(1, _PIXELS // (images.shape[0] * images.shape[1]))
+    for start in range(0, len(ids), step):
+        part = images[ids[start : start + step]]
+        yield image.resize(part, tuple(size)) if size else part
+
+
+def _resized(images: types.Images, size) -> types.Images:
+    if not size:
+        return images
+
+    def read(rows):
+        return image.resize(images[images.ids[rows]], tuple(size))
+
+    return dataclasses.replace(images, read=read, shape=tuple(size))
