@@ -31,7 +31,7 @@ def test_reading_in_parts_gives_what_reading_at_once_gives(monkeypatch):
     ('wanted', 'message'),
     [
         ({}, 'targets is empty'),
-        ({'pixels': {'layer': 'fc6'}}, 'layers of net'),
+        ({'other': {'layer': 'fc6'}}, 'layers of net'),
         ({'pixels': {'standardise': True}}, 'the picture itself'),
         ({'pixels': {'layer': 'image_statistics'}}, 'the picture itself'),
         ({'stats': {'layer': 'image_statistics', 'size': (0, 3)}}, 'height, width'),
