@@ -17,7 +17,16 @@ TOP = {
     *('CHANGELOG.md', 'CITATION.cff', 'LICENSE', '.gitignore'),
 }
 _ROOMS = ('checks', 'datasets', 'formats', 'layouts', 'preprocess')
-PACKAGES = ('decoders', 'metrics', 'core', *(f'data/{room}' for room in _ROOMS))
+PACKAGES = (
+    'decoders',
+    'generators',
+    'metrics',
+    'core',
+    'train',
+    'train/tasks',
+    'zoo',
+    *(f'data/{room}' for room in _ROOMS),
+)
 
 
 def lint_imports(folder):
@@ -42,6 +51,9 @@ def test_the_import_contracts_hold():
             'from recon.data.datasets import simulated',
             'data sets',
         ),
+        ('recon/zoo/clip.py', 'from recon.data import prepare', 'layers'),
+        ('recon/generators/diffusion.py', 'from recon.data import prepare', 'decoders see arrays'),
+        ('recon/zoo/clip.py', 'import diffusers', 'no torch'),
         ('recon/core/solvers.py', 'import torch', 'no torch'),
         ('configs/common.py', 'import recon', 'configs import'),
     ],
@@ -72,6 +84,11 @@ def test_files_fit_a_reader(path):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno < 70, f'{node.name} is longer than a screen'
+
+
+def test_the_embedded_nets_stay_small():
+    files = (ROOT / 'recon' / 'zoo' / 'assets').rglob('*')
+    assert sum(f.stat().st_size for f in files if f.is_file()) < 25e6
 
 
 def test_no_environment_variable_is_read_in_recon():
