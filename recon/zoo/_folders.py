@@ -5,6 +5,7 @@ import hashlib
 import json
 import pathlib
 import re
+import shlex
 
 from recon.core import errors
 from recon.zoo import _msgpack, _safetensors
@@ -141,13 +142,16 @@ def refuse_pickle(path: pathlib.Path) -> None:
             "TensorFlow's weights are not read", path, 'fetch the safetensors of the same net'
         )
     if path.suffix in PICKLES:
-        is_part = (path.parent / 'config.json').is_file()
-        named = path.parent if is_part else path
+        has_config = (path.parent / 'config.json').is_file()
+        named, out = path, path.with_name(path.name.split('.')[0])
+        if has_config:
+            named = out = path.parent
         raise errors.DataInvalid(
             'pickles are never opened, they can run any code',
             path,
             'in an environment with torch: '
-            f'python launch/convert.py --source={named} --out={named.with_suffix("")}-safetensors',
+            f'python launch/convert.py --source={shlex.quote(str(named))} '
+            f'--out={shlex.quote(f"{out}-safetensors")}',
         )
 
 

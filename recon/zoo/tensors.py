@@ -9,6 +9,7 @@ import re
 
 import numpy as np
 
+_BUFFERS = re.compile(r'(^|\.)(num_batches_tracked|position_ids)$')  # no parameters, in any net
 _WEIGHT = ('kernel', 'scale', 'embedding')  # what torch calls 'weight'
 
 
@@ -19,7 +20,8 @@ class Table:
     Attributes:
       renames: (pattern, replacement) regular expressions, applied in order to the names on disk:
         older or foreign names -> those of today's reference.
-      ignored: patterns of names (after `renames`) that hold no parameter, such as buffers.
+      ignored: patterns of names (after `renames`) that hold no parameter of the net; counters and
+        positions are ignored always.
       tied: {name: name of the tensor that it equals}, for parameters that files leave out.
     """
 
@@ -31,6 +33,8 @@ class Table:
         """The name that a tensor has in today's reference; None if it is to be ignored."""
         for pattern, replacement in self.renames:
             name = re.sub(pattern, replacement, name)
+        if _BUFFERS.search(name):
+            return None
         return None if any(re.search(pattern, name) for pattern in self.ignored) else name
 
 
