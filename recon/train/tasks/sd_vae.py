@@ -1,0 +1,177 @@
+"""The tiny autoencoder: scenes at 64 x 64 <-> 8 x 8 x 16 latents of about unit variance.
+
+Its latents serve a diffusion net and linear decoders, so that they are pulled to a Gaussian a
+little, and every channel is brought to the same mean and variance at the end.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from recon.data.simulator import scenes
+from recon.train import loop, optim, step
+from recon.train import state as states
+from recon.train.tasks import _scenes
+from recon.zoo import sd_vae, weights
+
+SETTINGS = {
+    'steps': 4000,
+    'batch': 8,
+    'learning_rate': 2e-3,
+    'schedule': 'cosine',
+    'warmup': 0.03,
+    'clip': 1.0,
+    'ema': 0.998,
+    'squared': 2.0,
+    'kl': 1e-4,
+    'scenes': 65_700,
+    'save_every': 500,
+    'log_every': 50,
+}
+CONFIG = {
+    'block_out_channels': (16, 32, 64, 80),
+    'layers_per_block': 1,
+    'latent_channels': 16,
+    'norm_num_groups': 8,
+    'sample_size': 64,
+}
+ASIDE = 1000  # the last training scenes, on which the training is watched
+FOLDER = 'sd_vae'
+PART = 'vae'  # its name among the parts of a Stable Diffusion folder
+
+
+def run(settings: dict, out, work, *, seed: int = 0, stop=lambda: False) -> None:
+    """Trains, from where `work/sd_vae` stands, and writes `out/vae`.
+
+    Args:
+      settings: SETTINGS, changed.
+      out: folder of the small nets.
+      work: folder for checkpoints and drawn scenes.
+      seed: of parameters, batches and noise.
+      stop: asked before every step.
+    """
+    drawn = _scenes.training(work, settings['scenes'])
+    rows = len(drawn.ids) - ASIDE
+    net = sd_vae.AutoencoderKL(sd_vae.Config(**CONFIG))
+    optimizer = optim.make(settings, settings['steps'])
+    root = jax.random.key(seed)
+    state = states.create(
+        lambda rng: begin(net, rng), optimizer, jax.random.fold_in(root, 0), ema=True
+    )
+
+    def batch_at(i):
+        chosen = np.sort(_scenes.batch_indices(seed, i, rows, settings['batch']))
+        return {'images': drawn.images[chosen]}
+
+    def loss(params, batch, rng):
+        return objective(net, params, batch['images'], settings, rng)
+
+    def validate(state):
+        aside = drawn.images[rows : rows + 125]
+        error = squared_errors(_rebuilt(net, state.averaged, aside), aside)
+        return {'loss': error.mean(), 'psnr': psnr(error).mean()}
+
+    state = loop.fit(
+        step.single(loss, optimizer, ema=settings['ema']),
+        state,
+        batch_at,
+        steps=settings['steps'],
+        folder=f'{work}/{FOLDER}',
+        rng=jax.random.fold_in(root, 1),
+        save_every=settings['save_every'],
+        log_every=settings['log_every'],
+        stop=stop,
+        validate=validate,
+    )
+    net, params = standardised(net, jax.device_get(state.averaged), drawn.images[rows:])
+    weights.save(f'{out}/{PART}', net, params, extra={'scenes_version': scenes.SCENES_VERSION})
+
+
+def begin(net, rng) -> dict:
+    """Parameters to start from: the latents' noise is small, or nothing would be learnt at first."""
+    params = net.init(rng, jnp.zeros((1, 64, 64, 3)))['params']
+    bias = params['quant_conv']['bias'].at[net.config.latent_channels :].set(-6.0)
+    return params | {'quant_conv': params['quant_conv'] | {'bias': bias}}
+
+
+def objective(net, params, images, settings: dict, rng) -> tuple:
+    """Absolute and squared error in [-1, 1], and a little of the divergence from N(0, 1).
+
+    Args:
+      net: the autoencoder.
+      params: its parameters.
+      images: [n h w 3] uint8.
+      settings: with `squared` and `kl`, the weights; each term is a mean over its numbers.
+      rng: of the sample of the latents (Kingma & Welling 2014, equation 10).
+    """
+    pixels = images / jnp.float32(127.5) - 1
+    mean, logvar = net.apply({'params': params}, pixels, method='encode')
+    sample = mean + jnp.exp(logvar / 2) * jax.random.normal(rng, mean.shape)
+    error = net.apply({'params': params}, sample, method='decode') - pixels
+    absolute, squared = jnp.abs(error).mean(), (error**2).mean()
+    kl = (mean**2 + jnp.exp(logvar) - 1 - logvar).mean() / 2
+    total = absolute + settings['squared'] * squared + settings['kl'] * kl
+    noise = jnp.exp(logvar / 2).mean()
+    return total, {'absolute': absolute, 'squared': squared, 'kl': kl, 'noise': noise}
+
+
+def standardised(net, params: dict, images) -> tuple:
+    """The same autoencoder, every channel of its latents with mean 0 and the same variance.
+
+    What the channels are shifted and scaled by goes into the two 1x1 convolutions, so that no
+    reconstruction changes; `scaling_factor` then makes the variance 1.
+
+    Args:
+      net: the autoencoder.
+      params: its parameters.
+      images: [n h w 3] uint8, over which the variances are taken.
+    """
+    config = net.config
+    means = np.concatenate([_applied(net, 'encode')(params, part)[0] for part in _parts(images)])
+    shift = means.mean((0, 1, 2), dtype=np.float64)
+    deviation = means.std((0, 1, 2), dtype=np.float64)
+    common = float(np.sqrt((deviation**2).mean()))
+    gain = common / deviation
+    both = np.concatenate([gain, np.ones_like(gain)])
+    quant, back = params['quant_conv'], params['post_quant_conv']
+    moved = np.concatenate([-shift * gain, 2 * np.log(gain)])
+    params = params | {
+        'quant_conv': {'kernel': quant['kernel'] * both, 'bias': quant['bias'] * both + moved},
+        'post_quant_conv': {
+            'kernel': back['kernel'] / gain[:, None],
+            'bias': back['bias'] + shift @ back['kernel'][0, 0],
+        },
+    }
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), params)
+    changed = sd_vae.Config(**CONFIG | {'scaling_factor': float(f'{1 / common:.6g}')})
+    assert changed.block_out_channels == config.block_out_channels, config
+    return sd_vae.AutoencoderKL(changed), params
+
+
+def squared_errors(ours, images) -> np.ndarray:
+    """[n] mean squared error of pictures in [0, 1] against uint8 ones."""
+    return ((np.asarray(ours) - np.asarray(images) / np.float32(255)) ** 2).mean((1, 2, 3))
+
+
+def psnr(error) -> np.ndarray:
+    """Decibels of a mean squared error of pictures in [0, 1]."""
+    return -10 * np.log10(error)
+
+
+def _parts(images, batch: int = 125):
+    return [np.asarray(images[i : i + batch]) for i in range(0, len(images), batch)]
+
+
+def _applied(net, method: str):
+    @jax.jit
+    def apply(params, images):
+        return net.apply({'params': params}, images / jnp.float32(127.5) - 1, method=method)
+
+    return apply
+
+
+def _rebuilt(net, params, images) -> np.ndarray:
+    """Reconstructions [n h w 3] in [0, 1] of uint8 pictures, from the means of their latents."""
+    apply = _applied(net, '__call__')
+    both = [apply(params, part) for part in _parts(images)]
+    return np.clip(np.concatenate(both) / 2 + 0.5, 0, 1)
