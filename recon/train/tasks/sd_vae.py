@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recon.core import image, resize
 from recon.data.simulator import scenes
+from recon.metrics import pixel
 from recon.train import loop, optim, step
 from recon.train import state as states
 from recon.train.tasks import _scenes
@@ -88,7 +90,7 @@ def run(settings: dict, out, work, *, seed: int = 0, stop=lambda: False) -> None
 
 
 def begin(net, rng) -> dict:
-    """Parameters to start from: the latents' noise is small, or nothing would be learnt at first."""
+    """Parameters to start from; with little noise on the latents, for much of it hides them."""
     params = net.init(rng, jnp.zeros((1, 64, 64, 3)))['params']
     bias = params['quant_conv']['bias'].at[net.config.latent_channels :].set(-6.0)
     return params | {'quant_conv': params['quant_conv'] | {'bias': bias}}
@@ -156,6 +158,59 @@ def squared_errors(ours, images) -> np.ndarray:
 def psnr(error) -> np.ndarray:
     """Decibels of a mean squared error of pictures in [0, 1]."""
     return -10 * np.log10(error)
+
+
+def measure(out, n: int = 1000) -> dict:
+    """What `out/vae` reaches on the first `n` held-out scenes, beside bicubic resizing.
+
+    The pictures are shrunk to 18 and to 19 pixels on a side, 972 and 1,083 numbers a picture, and
+    enlarged again; the latents have 1,024.
+    """
+    net = weights.load(f'{out}/{PART}')
+    drawn = _scenes.held_out(n)
+    ours = _rebuilt(net.module, net.params, drawn.images)
+    small = {side: _bicubic(drawn.images, side) for side in (18, 19)}
+    unseen = scenes.has_unseen(drawn)
+    groups = {'all': np.ones(n, bool), 'unseen_pairs': unseen, 'seen_pairs': ~unseen}
+    reached = {}
+    for name, rows in groups.items():
+        if rows.any():
+            truth = drawn.images[rows]
+            reached[name] = {'scenes': int(rows.sum()), 'ours': _scores(ours[rows], truth)}
+            for side, other in small.items():
+                numbers = 3 * side**2
+                reached[name][f'bicubic_{numbers}_numbers'] = _scores(other[rows], truth)
+    encode = _applied(net.module, 'encode')
+    means = np.concatenate([encode(net.params, part)[0] for part in _parts(drawn.images)])
+    means = means * net.config.scaling_factor
+    reached['latents'] = {
+        'numbers': int(means[0].size),
+        'std_by_channel': np.round(means.std((0, 1, 2)), 4).tolist(),
+        'mean_by_channel': np.round(means.mean((0, 1, 2)), 4).tolist(),
+    }
+    return reached
+
+
+def _scores(ours: np.ndarray, images: np.ndarray) -> dict:
+    error = squared_errors(ours, images)
+    scores = {
+        'psnr': psnr(error).mean(),
+        'psnr_of_mean_error': psnr(error.mean()),
+        'ssim': pixel.ssim(ours, image.to_float(images)).mean(),
+    }
+    return {name: round(float(value), 4) for name, value in scores.items()}
+
+
+def _bicubic(images: np.ndarray, side: int) -> np.ndarray:
+    """Shrunk to `side` and enlarged again, [n h w 3] in [0, 1]."""
+    size = images.shape[1:3]
+
+    @jax.jit
+    def there_and_back(part):
+        small = resize.resize(part / jnp.float32(255), (side, side), 'bicubic')
+        return jnp.clip(resize.resize(small, size, 'bicubic'), 0, 1)
+
+    return np.concatenate([there_and_back(part) for part in _parts(images)])
 
 
 def _parts(images, batch: int = 125):
