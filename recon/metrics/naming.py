@@ -15,18 +15,22 @@ PATTERNS = {
     'cosine_<feature>': r'(?P<kind>cosine)_(?P<feature>.+)',
     'brain_to_image_top1|5': r'(?P<kind>brain_to_image)_top(?P<k>[15])',
     'image_to_brain_top1|5': r'(?P<kind>image_to_brain)_top(?P<k>[15])',
+    'lpips_<net>': r'(?P<kind>lpips)_(?P<net>\w+)',
 }
 ELSEWHERE = {
     'map|f1_macro|f1_micro|category_accuracy|top1_accuracy|top5_accuracy': 'labels',
     'voxel_r|voxel_r2|ceiling_fraction': 'responses of voxels',
     'latent_l1': 'latents',
-    r'lpips_\w+': 'a perceptual net',
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Name:
-    """A metric's name taken apart: two_way_clip is kind two_way, feature clip."""
+    """A metric's name taken apart: two_way_clip is kind two_way, feature clip.
+
+    The feature of lpips_alexnet is itself: nets that compare pictures stand beside those that
+    describe them.
+    """
 
     kind: str
     feature: str | None = None
@@ -74,6 +78,19 @@ def check(names, nets=None, *, n: int | None = None, size: tuple[int, int] | Non
             )
 
 
+def features(names, retrieval: str = 'pixel') -> tuple[str, ...]:
+    """Keys of `nets` that the metrics `names` ask for, each once; names of no pattern have none."""
+    found = []
+    for name in names:
+        match = next((m for p in PATTERNS.values() if (m := re.fullmatch(p, str(name)))), None)
+        parts = match.groupdict() if match else {}
+        if parts.get('net'):
+            found.append(str(name))
+        elif match:
+            found.append(parts.get('feature') or retrieval)
+    return tuple(dict.fromkeys(key for key in found if key != 'pixel'))
+
+
 def parse(name: str, nets) -> Name:
     """Takes `name` apart; ConfigError if it, or its feature, does not exist."""
     if name in PLAIN:
@@ -86,13 +103,17 @@ def parse(name: str, nets) -> Name:
                 'config.metrics',
                 f'names for pictures: {", ".join(known())}',
             )
-    features = ['pixel', *sorted(nets)]
     parts = found.groupdict() if found else {}
-    if found is None or parts.get('feature', 'pixel') not in features:
+    if parts.get('net'):
+        parts['feature'] = str(name)
+    comparing = {key for key in nets if key.startswith('lpips_')}
+    allowed = comparing if parts.get('net') else {'pixel', *nets} - comparing
+    if found is None or parts.get('feature', 'pixel') not in {'pixel', *allowed}:
         raise errors.ConfigError(
             f'metric {name!r} does not exist' if found is None else f'metric {name!r} has no net',
             'config.metrics',
-            f'names that exist: {", ".join(known())}; features that exist: {", ".join(features)}',
+            f'names that exist: {", ".join(known())}; features that exist: '
+            f'{", ".join(["pixel", *sorted(nets)])}',
         )
     k = parts.get('k')
     return Name(parts['kind'], parts.get('feature'), int(k) if k else None)

@@ -7,11 +7,11 @@ import numpy as np
 
 from recon.core import errors, stats
 from recon.core import rng as rngs
-from recon.metrics import permute, pixel
+from recon.metrics import permute, pixel, protocols
 
 # Pairs times pixels that permuted pairings may cost where each pair has a price of its own; about
 # two seconds on one core. Fewer pairs are had by exchanging truths within blocks of images.
-BUDGET = {'ssim': 1e8, 'mae': 4e8, 'product': 1e12}
+BUDGET = {'ssim': 1e8, 'mae': 4e8, 'product': 1e12, 'lpips': 5e6}
 FEWEST = 4
 SAME = 1e-5  # truths of one image may differ by so much: resizing rounds
 
@@ -30,6 +30,7 @@ class Pictures:
       threshold: of binary_*.
       retrieval: feature of retrieval;  candidates: images on offer in it, None for all.
       clusters: [n] the image of each row, or None where each row is an image of its own.
+      protocol: name of the resizings before pixcorr and ssim.
     """
 
     recon: np.ndarray
@@ -40,15 +41,26 @@ class Pictures:
     retrieval: str
     candidates: int | None
     clusters: np.ndarray | None
+    protocol: str = 'own'
     cache: dict = dataclasses.field(default_factory=dict)
 
     def features(self, feature) -> list[np.ndarray]:
         """[truth [n d], reconstruction [n d]]."""
         if feature not in self.cache:
             net = pixel.flat if feature == 'pixel' else self.nets[feature]
-            sides = (np.asarray(net(side)) for side in (self.truth, self.recon))
-            self.cache[feature] = [side.reshape(len(side), -1) for side in sides]
+            # The truth is the same for every reconstruction of it: a net may remember its values.
+            sides = (getattr(net, 'kept', net)(self.truth), net(self.recon))
+            self.cache[feature] = [np.asarray(side).reshape(len(side), -1) for side in sides]
         return self.cache[feature]
+
+    @functools.cached_property
+    def resized(self) -> 'Pictures':
+        """Both sides as the protocol wants them for pixcorr and ssim."""
+        steps = protocols.find(self.protocol).pictures
+        if not steps:
+            return self
+        sides = [protocols.resized(side, steps) for side in (self.recon, self.truth)]
+        return dataclasses.replace(self, recon=sides[0], truth=sides[1], protocol='own', cache={})
 
     def similarity(self, feature, kind) -> np.ndarray:
         """[n truths, n reconstructions], kind 'pearson' or 'cosine'."""
@@ -81,7 +93,8 @@ class Pictures:
         """Parts from `matrix(recon, truth)`, one for each block of images; see permute.blocks."""
         n, h, w, c = self.truth.shape
         pixels = h * w * (1 if price == 'ssim' else c)  # SSIM is of grey pictures
-        size = int(max(FEWEST, min(n, BUDGET[price] / (n * pixels))))
+        pairs = 1 if price == 'lpips' else n  # there memory is the limit, the time of pairs is not
+        size = int(max(FEWEST, min(n, BUDGET[price] / (pairs * pixels))))
         rng, parts = rngs.generator(self.seed, 'blocks'), []
         for block in permute.blocks(len(self.members), size, rng):
             first, rows, owner = self._rows([self.members[i] for i in block])
@@ -105,11 +118,16 @@ def members(n: int, clusters) -> list[np.ndarray]:
 
 def on_three(net):
     """`net` for pictures of one channel: they are copied to three."""
+    if hasattr(net, 'matrix'):  # it compares pictures, of one channel too
+        return net
 
     def three(images):
         return net(np.repeat(images, 3, -1))
 
     three.weights = getattr(net, 'weights', 'unnamed')
+    three.protocol = getattr(net, 'protocol', 'own')
+    if hasattr(net, 'kept'):
+        three.kept = lambda images: net.kept(np.repeat(images, 3, -1))
     return three
 
 

@@ -1,6 +1,7 @@
 """Names from a config -> scores with interval, chance and p. The names are those of scores.json.
 
-docs/metrics.md has every definition; the maths is in pixel.py, identify.py and permute.py.
+docs/metrics.md has every definition; the maths is in pixel.py, identify.py and permute.py, nets are
+made by feature.py.
 """
 
 import numbers
@@ -10,10 +11,10 @@ from jaxtyping import Float
 
 from recon.core import errors, stats, types
 from recon.core import rng as rngs
-from recon.metrics import identify, naming, permute, pixel
+from recon.metrics import _measure, naming, permute, protocols
 from recon.metrics import pictures as shared
 
-LOWER = ('mse', 'mae', 'corrdist')
+LOWER = ('mse', 'mae', 'corrdist', 'lpips')
 
 
 def known() -> list[str]:
@@ -21,9 +22,30 @@ def known() -> list[str]:
     return naming.known()
 
 
-def check(names, nets=None, *, n: int | None = None, size: tuple[int, int] | None = None) -> None:
-    """Refuses names that cannot be scored, before any work; see `naming.check`."""
-    naming.check(names, nets, n=n, size=size)
+def check(names, nets=None, *, n=None, size=None, protocol: str = 'own') -> None:
+    """Refuses names that cannot be scored, before any work; see `naming.check`.
+
+    Args:
+      names: as there.
+      nets: as there.
+      n: as there.
+      size: as there.
+      protocol: a name of protocols.PROTOCOLS; one of published scores has its own size of pictures
+        and its own direction of two-way identification.
+
+    Raises:
+      ConfigError: also for a direction that is not the protocol's.
+    """
+    published = protocols.find(protocol)
+    naming.check(names, nets, n=n, size=None if published.pictures else size)
+    for name in names:
+        kind = naming.parse(name, nets or {}).kind
+        if kind.startswith('two_way') and kind not in published.directions:
+            raise errors.ConfigError(
+                f'{name} is not the direction of protocol {protocol}',
+                'config.metrics',
+                f"give {name.replace(kind, published.directions[0])}, or protocol 'own'",
+            )
 
 
 def check_settings(seed, draws=10_000, permutations=1_000, threshold=0.5) -> None:
@@ -66,6 +88,7 @@ def score(
     retrieval: str = 'pixel',
     candidates: int | None = None,
     clusters=None,
+    protocol: str = 'own',
 ) -> dict[str, types.Score]:
     """Scores reconstructions against what was seen.
 
@@ -78,12 +101,14 @@ def score(
       threshold: pixels above it are on, for binary_*.
       draws: bootstrap resamples of images.
       permutations: of the pairing, for p; 0 for none.
-      nets: {feature: function [n h w 3] -> [n d]}; called once a side. A function's attribute
-        `weights` names its weights in the entry.
+      nets: {feature: function [n h w 3] -> [n d]}, as feature.nets makes them; called once a side.
+        A function's attributes `weights`, `protocol`, `node` go into the entry.
       retrieval: the feature of brain_to_image_* and image_to_brain_* ('pixel' or a key of nets).
       candidates: images on offer in retrieval; default all n.
       clusters: [n] or None; rows with one value are repeats of one image (their truths are equal):
         they are resampled together, and truths are permuted over images instead of rows.
+      protocol: a name of protocols.PROTOCOLS, whose resizings pixcorr and ssim get; `nets` bring
+        their own.
 
     Returns:
       {name: Score}, in the order of `names`, unit 'image', per_unit in the order of the rows.
@@ -96,12 +121,14 @@ def score(
     nets = dict(nets or {})
     recon, truth = np.asarray(recon), np.asarray(truth)
     shared.check(recon, truth, clusters)
-    check(names, nets, n=len(truth), size=truth.shape[1:3])
+    check(names, nets, n=len(truth), size=truth.shape[1:3], protocol=protocol)
     _check_retrieval(retrieval, candidates, nets, len(truth))
     if channels == 1:  # nets still get three
         nets = {name: shared.on_three(net) for name, net in nets.items()}
         recon, truth = recon[..., :1], truth[..., :1]
-    pictures = shared.Pictures(recon, truth, nets, seed, threshold, retrieval, candidates, clusters)
+    pictures = shared.Pictures(
+        recon, truth, nets, seed, threshold, retrieval, candidates, clusters, protocol
+    )
     return {name: _score(name, pictures, draws, permutations) for name in names}
 
 
@@ -198,8 +225,7 @@ def summarise(
 def _score(name, pictures, draws, permutations):
     parsed = naming.parse(name, pictures.nets)
     better = 'lower' if parsed.kind in LOWER else 'higher'
-    measure = _plain if parsed.feature is None and parsed.kind in naming.PLAIN else _by_feature
-    per_unit, parts, chance, extra = measure(parsed, pictures)
+    per_unit, parts, chance, extra = _measure.measure(parsed, pictures)
     matrices, owners = zip(*parts, strict=True)
     rng = rngs.generator(pictures.seed, 'permutation')
     paired = permute.pairing_test(
@@ -223,63 +249,6 @@ def _score(name, pictures, draws, permutations):
         extra=extra,
         clusters=pictures.clusters,
     )
-
-
-def _plain(parsed, pictures):
-    """Metrics of a picture and its own truth -> per unit, parts, chance or None, extra."""
-    kind, pair = parsed.kind, (pictures.recon, pictures.truth)
-    extra, chance = {'net': 'pixel', 'weights': 'none'}, None
-    if kind in pixel.WINDOWS:
-        extra['variant'] = pixel.WINDOWS[kind].text
-        parts = pictures.blocks(lambda r, t: pixel.ssim_matrix(r, t, kind), 'ssim')
-        return pixel.ssim(*pair, kind), parts, None, extra
-    if kind.startswith('binary_'):
-        which, threshold = kind.removeprefix('binary_'), pictures.threshold
-        extra['threshold'] = threshold
-        parts = pictures.blocks(lambda r, t: pixel.binary_matrix(r, t, threshold)[which], 'product')
-        if which == 'accuracy':
-            chance = pixel.majority(pictures.truth, threshold)
-        return pixel.binary(*pair, threshold)[which], parts, chance, extra
-    if kind == 'pixcorr':
-        return (
-            pixel.pixcorr(*pair),
-            pictures.whole(pictures.similarity('pixel', 'pearson')),
-            None,
-            extra,
-        )
-    if kind == 'mse':
-        return pixel.mse(*pair), pictures.blocks(pixel.mse_matrix, 'product'), None, extra
-    return pixel.mae(*pair), pictures.blocks(pixel.mae_matrix, 'mae'), None, extra
-
-
-def _by_feature(parsed, pictures):
-    """Metrics of similarities of features -> per unit, parts, chance or None, extra."""
-    kind, n = parsed.kind, len(pictures.truth)
-    retrieval = kind in ('brain_to_image', 'image_to_brain')
-    feature = pictures.retrieval if retrieval else parsed.feature
-    how = 'cosine' if retrieval or kind == 'cosine' else 'pearson'
-    similarity = pictures.similarity(feature, how)
-    weights = getattr(pictures.nets.get(feature), 'weights', 'unnamed')
-    extra = {'net': feature, 'weights': 'none' if feature == 'pixel' else weights}
-    if kind in ('corrdist', 'cosine'):
-        matrix = 1 - similarity if kind == 'corrdist' else similarity
-        return np.diagonal(matrix), pictures.whole(matrix), None, extra
-    from_truth = kind in ('two_way_takagi', 'image_to_brain')
-    extra |= identify.doubtful(similarity.T if from_truth else similarity)
-    if retrieval:
-        within, candidates = parsed.k, pictures.candidates or n
-        matrix = getattr(identify, kind)(similarity, within, candidates)
-    elif kind == 'nway':
-        within, candidates = 1, parsed.k
-        matrix = identify.nway(similarity, candidates)
-    else:
-        within, candidates = 1, 2
-        matrix = getattr(identify, kind)(similarity)
-    defined = int(pictures.defined(feature, how).sum())
-    chance = identify.chance(n, defined, within, candidates, truths_compete=not from_truth)
-    extra |= {'candidates': candidates, 'draws': 'all', 'distractors': n - 1}
-    extra['undefined_truths'] = n - defined
-    return np.diagonal(matrix), pictures.whole(matrix), chance, extra
 
 
 def _check_retrieval(retrieval, candidates, nets, n):
