@@ -12,7 +12,9 @@ Exit codes: 0 done or stopped by SIGTERM, 2 the user's cause (one line says what
 import ast
 import contextlib
 import difflib
+import fcntl
 import json
+import os
 import pathlib
 import signal
 import sys
@@ -160,9 +162,15 @@ def _measure(name: str, task, out: pathlib.Path) -> None:
 
 def _merge(out: pathlib.Path, name: str, part: dict) -> None:
     """Puts `part` into what OUT/reach.json says of the net."""
-    held = _read(out / 'reach.json', {})
-    held[name] = held.get(name, {}) | part
-    results.write_bytes(out / 'reach.json', results.to_json(held).encode())
+    out.mkdir(parents=True, exist_ok=True)
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # another net may end at the same moment
+        held = _read(out / 'reach.json', {})
+        held[name] = held.get(name, {}) | part
+        results.write_bytes(out / 'reach.json', results.to_json(held).encode())
+    finally:
+        os.close(folder)
 
 
 def _read(path: pathlib.Path, default):

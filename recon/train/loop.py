@@ -46,8 +46,7 @@ def fit(
       rng: jax key, the same in each step; the step folds its number into it.
       save_every: steps from checkpoint to checkpoint; the last step is always saved.
       log_every: steps from line to line; a line's scalars are means over its steps.
-      stop: asked before every step; where it is true the state is saved, and `results.Stopped`
-        raised.
+      stop: asked before every step; if true, the state is saved and `results.Stopped` raised.
       validate: `validate(state) -> {name: number}`, called at each checkpoint and logged.
       patience: the training ends early when the 'loss' of `validate` has not been lower than its
         lowest for more checkpoints than this, and the state of the lowest is returned.
@@ -66,33 +65,34 @@ def fit(
         checkpoint.claim(folder / 'training.json', settings)
     with contextlib.ExitStack() as stack:
         keeper = stack.enter_context(checkpoint.Keeper(folder / 'checkpoints'))
-        best = stack.enter_context(_Best(folder / 'best', patience))
+        best = stack.enter_context(_Best(folder / 'best', patience, validate))
         state, facts = keeper.restore(state) or (state, {})
         best.resume(facts)
         first = int(state.step)
+        end = first if best.over else steps
         written = stack.enter_context(log.Log(folder, after=first))
-        batches = stack.enter_context(_Batches(batch_at, first, steps))
+        batches = stack.enter_context(_Batches(batch_at, first, end))
         pending = _Pending(written, first, steps, log_every)
-        for i in range(first, steps):
-            if best.over or stop():
-                break
+        for i in range(first, end):
+            if stop():
+                pending.read()  # a state that is not finite must not be saved
+                keeper.save(i, state, best.facts)
+                raise results.Stopped(f'after step {i}')
             state, scalars = step(state, batches.next(), rng)
             pending.read()  # of the step before, while this one runs
             pending.put(i, scalars)
-            last = i + 1 == steps
-            if last or (i + 1) % save_every == 0:
-                pending.read()  # a state that is not finite must not be saved
-                if validate is not None:
-                    best.see(i + 1, _validated(validate, state, written, i + 1), state)
+            if i + 1 == steps or (i + 1) % save_every == 0:
+                pending.read()
+                best.see(i + 1, _validated(validate, state, written, i + 1), state)
                 keeper.save(i + 1, state, best.facts)
-        pending.read()
-        if stop() and int(state.step) < steps and not best.over:
-            keeper.save(int(state.step), state, best.facts)
-            raise results.Stopped(f'after step {int(state.step)}')
+                if best.over:
+                    break
         return best.restore(state)
 
 
 def _validated(validate, state, written, step: int) -> dict:
+    if validate is None:
+        return {}
     numbers = {name: float(value) for name, value in validate(state).items()}
     written.write(step, **{f'validate/{name}': value for name, value in numbers.items()})
     logging.info(
@@ -104,7 +104,8 @@ def _validated(validate, state, written, step: int) -> dict:
 class _Best:
     """The lowest validation loss so far, its state, and when patience is at its end."""
 
-    def __init__(self, folder: pathlib.Path, patience: int | None):
+    def __init__(self, folder: pathlib.Path, patience: int | None, validate):
+        assert patience is None or validate is not None, 'patience is with what validate says'
         self.patience = patience
         self._keeper = checkpoint.Keeper(folder, keep=1) if patience is not None else None
         self.facts = {'lowest': None, 'worse': 0}
@@ -129,7 +130,7 @@ class _Best:
         if self.patience is None:
             return
         lowest = self.facts['lowest']
-        if lowest is None or numbers['loss'] < lowest:
+        if numbers['loss'] < (math.inf if lowest is None else lowest):
             self.facts = {'lowest': numbers['loss'], 'worse': 0}
             self._keeper.save(step, state)
         else:
