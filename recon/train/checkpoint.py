@@ -157,6 +157,7 @@ class Keeper:
           DataInvalid: the checkpoint cannot be read.
           ConfigError: it holds arrays of other names, shapes or dtypes.
         """
+        self.wait()
         if not self.steps:
             return None
         step = self.steps[-1]

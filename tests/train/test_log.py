@@ -32,3 +32,18 @@ def test_a_stop_that_was_asked_for_comes_after_the_stage(tmp_path):
         asked.append(1)
         with pytest.raises(results.Stopped, match='after two'):
             progress.step('two')
+
+
+def test_a_training_that_goes_on_forgets_lines_of_later_steps(tmp_path):
+    with log.Log(tmp_path) as written:
+        for step in (10, 20, 30):
+            written.write(step, loss=step)
+    with log.Log(tmp_path, after=20) as written:
+        written.write(30, loss=-1)
+    lines = results.read_log(tmp_path / 'metrics.jsonl')
+    assert [(line['step'], line['value']) for line in lines] == [(10, 10), (20, 20), (30, -1)]
+    with log.Log(tmp_path, after=0):
+        assert (tmp_path / 'metrics.jsonl').read_text() == ''
+    with log.Log(tmp_path / 'new', after=5) as written:
+        written.write(6, loss=1)
+    assert len(results.read_log(tmp_path / 'new' / 'metrics.jsonl')) == 1
