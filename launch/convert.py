@@ -99,12 +99,13 @@ def _file(path: pathlib.Path, out: pathlib.Path, name: str) -> None:
             f'--net is one of {", ".join(k for k, e in catalog.ENTRIES.items() if e.is_pickle)}; '
             'where a config.json lies beside it, name the folder',
         )  # fmt: skip
-    file = lookup.find('recon.zoo', catalog.ENTRIES[name].net, '--net')
-    if name not in file.RELEASED:
+    entry = catalog.ENTRIES[name]
+    if not entry.is_pickle:
         raise errors.ConfigError(
-            f'{name} has folders on the hub', path, 'name the folder that holds its config.json'
+            f'{name} has a folder on the hub', path, 'name the folder that holds its config.json'
         )
-    config = file.RELEASED[name]
+    file = lookup.find('recon.zoo', entry.net, '--net')
+    config = file.RELEASED[entry.size]
     raw = file.write(config)
     _, cls = weights.find(raw, path)
     if name == 'swav':

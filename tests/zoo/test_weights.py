@@ -283,7 +283,8 @@ def test_on_four_devices_each_holds_its_slice(tmp_path):
     code = (
         'import jax, numpy as np; from jax.sharding import *; from recon.zoo import weights\n'
         "mesh = Mesh(np.array(jax.devices()).reshape(4), ('d',))\n"
-        "spec = lambda path, shape: NamedSharding(mesh, PartitionSpec(*(['d'] * (shape[0] % 4 == 0))))\n"
+        "axes = lambda shape: PartitionSpec(*(['d'] * (shape[0] % 4 == 0)))\n"
+        'spec = lambda path, shape: NamedSharding(mesh, axes(shape))\n'
         f'net = weights.load({str(tmp_path)!r}, sharding=spec)\n'
         "kernel = net.params['classifier.1']['kernel']\n"
         f'wanted = np.load({str(tmp_path / "kernel.npy")!r})\n'
