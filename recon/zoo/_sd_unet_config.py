@@ -28,7 +28,6 @@ class Config:
       norm_eps: of the residual blocks and the last norm.
       flip_sin_to_cos: cosines before sines in the embedding of time.
       freq_shift: subtracted from the number of frequencies.
-      downsample_padding: 1 pads all sides; 0 pads bottom and right alone.
       center_input_sample: latents in [0, 1] are moved to [-1, 1] first.
     """
 
@@ -47,7 +46,6 @@ class Config:
     norm_eps: float = 1e-5
     flip_sin_to_cos: bool = True
     freq_shift: int = 0
-    downsample_padding: int = 1
     center_input_sample: bool = False
 
     def per_level(self, value) -> tuple[int, ...]:
@@ -67,6 +65,7 @@ RELEASED = {
 }
 # What would change the function and is not built: the values at which it does not.
 _ONLY = {
+    'downsample_padding': (1,),
     'act_fn': ('silu', 'swish'),
     'mid_block_type': ('UNetMidBlock2DCrossAttn',),
     'mid_block_scale_factor': (1,),

@@ -4,11 +4,10 @@ Rombach et al. 2022, appendix E. A path of parameters is the name of diffusers' 
 released 1.x or 2.x checkpoint uses (class embeddings, gated attention ...) is refused by `read`.
 """
 
-import math
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Num
 
 from recon.core import blocks
@@ -30,8 +29,10 @@ def embed_time(timesteps: Num[Array, ' n'], config: Config) -> Float[Array, 'n d
     Source: Vaswani et al. 2017, section 3.5, periods up to 10,000; float32.
     """
     half = config.block_out_channels[0] // 2
-    rates = jnp.arange(half, dtype=jnp.float32) / (half - config.freq_shift)
-    angles = timesteps.astype(jnp.float32)[:, None] * jnp.exp(-math.log(10_000) * rates)
+    # In numpy, in diffusers' order: a last bit of these shows in the sine of 999 times them.
+    rates = np.float32(-np.log(10_000)) * np.arange(half, dtype=np.float32)
+    rates = np.exp(rates / np.float32(half - config.freq_shift))
+    angles = jnp.asarray(timesteps, jnp.float32)[:, None] * rates
     parts = [jnp.sin(angles), jnp.cos(angles)]
     return jnp.concatenate(parts[::-1] if config.flip_sin_to_cos else parts, -1)
 
@@ -195,7 +196,7 @@ class UNet(nn.Module):
                 skips.append(x)
             if i + 1 < len(c.block_out_channels):
                 name = f'{at}.downsamplers.0'
-                x = blocks.Downsample(c.downsample_padding, self.dtype, name=name)(x)
+                x = blocks.Downsample(dtype=self.dtype, name=name)(x)
                 skips.append(x)
         return x, skips
 
