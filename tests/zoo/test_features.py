@@ -210,7 +210,7 @@ def test_a_tail_that_a_killed_process_left_is_cut_off(tmp_path):
     _feature_cache.Rows(tmp_path, {}, (2,)).append(names[:3], values[:3])
     [folder] = tmp_path.iterdir()
     with open(folder / 'values.bin', 'ab') as file:
-        file.write(b'half a row and more')
+        file.write(b'x' * 100)  # more than what comes next
     with open(folder / 'images.bin', 'ab') as file:
         file.write(b'half')
     rows = _feature_cache.Rows(tmp_path, {}, (2,))
@@ -218,6 +218,20 @@ def test_a_tail_that_a_killed_process_left_is_cut_off(tmp_path):
     rows.append(names[2:], values[2:])
     again = _feature_cache.Rows(tmp_path, {}, (2,))
     np.testing.assert_array_equal(again.read(names), values)
+    assert (folder / 'values.bin').stat().st_size == 6 * 8
+
+
+def test_rows_that_another_process_has_added_are_seen_before_writing(tmp_path):
+    values = np.arange(10, dtype=np.float32).reshape(5, 2)
+    names = [bytes([i]) * 16 for i in range(5)]
+    one, other = (_feature_cache.Rows(tmp_path, {}, (2,)) for _ in range(2))
+    one.append(names[:2], values[:2])
+    other.append(names[1:4], values[1:4])
+    one.append(names[3:], values[3:])
+    assert [len(rows.known) for rows in (one, other)] == [5, 4]
+    other.refresh()
+    for rows in (one, other):
+        np.testing.assert_array_equal(rows.read(names), values)
 
 
 def test_processes_that_write_at_once_lose_and_mix_up_nothing(tmp_path):
