@@ -10,7 +10,8 @@ import numpy as np
 from recon.data.simulator import backgrounds, scenes
 
 CATEGORY, COLOUR, SIZE, POSITION = range(4)
-LENGTH = 48  # tokens; the longest caption has 44 with those that begin and end it
+LENGTH = 48  # tokens; the longest caption has 45 with those that begin and end it
+SHORT = 28  # tokens of the longest caption of two objects, likewise
 COUNTS = (len(scenes.CATEGORIES), len(scenes.COLOURS), len(scenes.SIZES), len(scenes.POSITIONS))
 _UNSEEN = np.zeros(COUNTS[:2], bool)
 _UNSEEN[
@@ -21,7 +22,7 @@ MIRRORED = np.arange(9).reshape(3, 3)[:, ::-1].reshape(-1)
 
 
 def objects(drawn: scenes.Scenes, rows=slice(None)) -> np.ndarray:
-    """[n 4 4] what the full captions of scenes say: the objects that are seen, the main one first."""
+    """[n 4 4] what full captions say: the objects that are seen, the main one first."""
     columns = (drawn.category, drawn.colour, drawn.size, drawn.position)
     out = np.stack([np.asarray(column[rows]) for column in columns], -1).astype(int)
     hidden = (out[..., CATEGORY] < 0) | (np.asarray(drawn.visible[rows]) < scenes.VISIBLE)
@@ -37,23 +38,24 @@ def mirror(said: np.ndarray) -> np.ndarray:
     return out
 
 
-def vary(
+def shorten(
     said: np.ndarray, place: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Other captions of the same scenes: another order, some objects, attributes, the place unsaid.
+    """Captions that say less of the same scenes: one or two objects, in any order.
 
-    Two fifths of them stay as they are. At least one object and its category is always said.
+    Attributes and the place are left unsaid at random; a category is always said. The longest has
+    SHORT tokens.
+
+    Args:
+      said: [n 4 4].
+      place: [n 2].
+      rng: of the choices.
     """
     n = len(said)
-    free = rng.random(n) >= 0.4
-    out = said.copy()
-    shuffled = free & (rng.random(n) < 0.5)
-    order = np.where(shuffled[:, None], rng.random((n, 4)), np.arange(4) / 4)
-    order += out[..., CATEGORY] < 0  # rows without object stay last
-    out = np.take_along_axis(out, np.argsort(order, 1)[..., None], 1)
-    drop = free[:, None] & (rng.random((n, 4)) < 0.3)
-    drop[:, 0] = False
-    out[drop] = -1
+    free = rng.random(n) >= 0.3
+    out = shuffle(said, rng, 0.5)
+    out[rng.random(n) < 0.4, 1] = -1
+    out[:, 2:] = -1
     for column, kept in ((COLOUR, 0.85), (SIZE, 0.6), (POSITION, 0.6)):
         out[free & (rng.random(n) >= kept), :, column] = -1
     place = place.astype(int).copy()
@@ -61,10 +63,16 @@ def vary(
     return out, place
 
 
-def spoil(
-    said: np.ndarray, present: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Captions with one object's category or colour exchanged for one that is wrong.
+def shuffle(said: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:
+    """[n 4 4] with the objects of a random share of the captions in another order."""
+    n = len(said)
+    order = np.where(rng.random((n, 1)) < share, rng.random((n, 4)), np.arange(4) / 4)
+    order += said[..., CATEGORY] < 0  # rows without object stay last
+    return np.take_along_axis(said, np.argsort(order, 1)[..., None], 1)
+
+
+def spoil(said: np.ndarray, present: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Captions [n 4 4] with one object's category or colour exchanged for one that is wrong.
 
     Pairs of category and colour that only held-out scenes show are never made here: as wrong
     captions alone they would teach that such a pair is always wrong.
@@ -73,9 +81,6 @@ def spoil(
       said: [n 4 4].
       present: [n 4 4], all that is in the pictures; a category among it is not taken.
       rng: of the choices.
-
-    Returns:
-      The captions, and [n] bool: whether there was something to exchange.
     """
     n, each = len(said), np.arange(len(said))
     out = said.copy()
@@ -94,7 +99,7 @@ def spoil(
     new_colour = np.argmax(np.where(other, -1, rng.random(other.shape)), 1)
     out[each, row, CATEGORY] = np.where(by_colour, category, new_category)
     out[each, row, COLOUR] = np.where(by_colour, new_colour, colour)
-    return out, category >= 0
+    return out
 
 
 def holds(
@@ -103,8 +108,10 @@ def holds(
     """[n m] bool: whether each of n pictures is as each of m captions says.
 
     Args:
-      said: [m 4 4].  said_place: [m 2].
-      present: [n 4 4], all objects that are seen.  place: [n 2].
+      said: [m 4 4].
+      said_place: [m 2].
+      present: [n 4 4], all objects that are seen.
+      place: [n 2].
     """
     table = np.full((len(present), COUNTS[CATEGORY] + 1, 3), -2)  # attributes by category
     rows, k = np.nonzero(present[..., CATEGORY] >= 0)
@@ -116,6 +123,13 @@ def holds(
         fits = (said[:, k, 1:] < 0) & (found > -2) | (said[:, k, 1:] == found)
         true &= fits.all(-1) | ~named
     return true
+
+
+def exchanged(said: np.ndarray, column: int) -> np.ndarray:
+    """[n 4 4] -> [n c 4 4]: the main object with each of the c categories (or colours) in turn."""
+    out = np.repeat(said[:, None], COUNTS[column], 1)
+    out[:, :, 0, column] = np.arange(COUNTS[column])
+    return out
 
 
 class Speaker:
@@ -138,9 +152,9 @@ class Speaker:
         self._skies = [ids(f', {name} over') for name in _NAMES[4]]
         self._grounds = [ids(name) for name in _NAMES[5]]
 
-    def __call__(self, said: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """[n 4 4], [n 2] -> [n LENGTH] int32."""
-        out = np.full((len(said), LENGTH), self._end, np.int32)
+    def __call__(self, said: np.ndarray, place: np.ndarray, length: int = LENGTH) -> np.ndarray:
+        """[n 4 4], [n 2] -> [n length] int32."""
+        out = np.full((len(said), length), self._end, np.int32)
         for i, (things, where) in enumerate(zip(said.tolist(), place.tolist(), strict=True)):
             line = [self._begin]
             things = [thing for thing in things if thing[CATEGORY] >= 0]
@@ -153,6 +167,7 @@ class Speaker:
                         line += self._names[column][thing[column]]
             if where[0] >= 0:
                 line += self._skies[where[0]] + self._grounds[where[1]]
+            assert len(line) < length, line
             out[i, : len(line)] = line
         return out
 
