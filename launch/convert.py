@@ -31,7 +31,6 @@ from recon.zoo import _folders, _safetensors, catalog, tensors, weights
 _STEMS = {'diffusion_pytorch_model': 'diffusion_pytorch_model', 'pytorch_model': 'model'}
 _ALONG = ('.json', '.txt')  # configs and tokenizers
 _WRAPPERS = ('state_dict', 'model')
-_HEADS = ('projection_head.', 'prototypes.')  # of SwAV's training
 
 
 def main(argv: list[str]) -> int:
@@ -108,8 +107,6 @@ def _file(path: pathlib.Path, out: pathlib.Path, name: str) -> None:
     config = file.RELEASED[entry.size]
     raw = file.write(config)
     _, cls = weights.find(raw, path)
-    if name == 'swav':
-        state = {k: v for k, v in state.items() if not k.startswith(_HEADS)}
     shapes = weights.expected(file, cls(config))
     found = weights.match(shapes, _stored(state), file.TABLE, path)
     named = {tensors.name_of(key): tensor.read for key, tensor in found.items()}

@@ -117,6 +117,9 @@ ENTRIES = {
         'efficientnet', 'efficientnet_b1', 'efficientnet_b1-c27df63c.pth', 7_794_184, 'efficientnet'
     ),
     'resnet50': _torchvision('resnet', 'resnet50', 'resnet50-0676ba61.pth', 25_557_032, 'targets'),
+    'resnet50_v2': _torchvision(
+        'resnet', 'resnet50_v2', 'resnet50-11ad3fa6.pth', 25_557_032, 'targets'
+    ),
     'swav': Entry('resnet', 'swav', _SWAV, 'CC BY-NC 4.0', _UNIT, 23_508_032, 'metric swav'),
     'lpips_alex': Entry(
         'lpips', 'lpips_alex', f'{_LPIPS}/alex.pth', 'BSD-2-Clause', _SIGNED, 1_152, 'metric lpips'

@@ -119,11 +119,7 @@ def test_an_old_repository_without_safetensors_is_downloaded_as_flax(tmp_path, m
     listed = ['pytorch_model.bin', 'flax_model.msgpack', 'config.json']
     api = type('Api', (), {'list_repo_files': lambda self, repo, revision: listed})
     monkeypatch.setattr(huggingface_hub, 'HfApi', api)
-    monkeypatch.setattr(
-        huggingface_hub,
-        'snapshot_download',
-        lambda _, **how: patterns.extend(how['allow_patterns']),
-    )
+    monkeypatch.setattr(huggingface_hub, 'snapshot_download', lambda _, **how: got.update(how))
     with pytest.raises(errors.DataMissing, match='not in the cache'):
         catalog.resolve('clip_vit_b32', cache=tmp_path, offline=False)
     assert '*.msgpack*' in got['allow_patterns']
