@@ -4,6 +4,9 @@ import dataclasses
 
 from recon.core import blocks, errors
 
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's training pictures, RGB in [0, 1]
+STD = (0.26862954, 0.26130258, 0.27577711)
+
 
 @dataclasses.dataclass(frozen=True)
 class Vision:
@@ -103,4 +106,21 @@ def write(config: Config) -> dict:
         'vision_config': dataclasses.asdict(config.vision_config)
         | {'model_type': 'blip_vision_model'},
         'text_config': text,
+    }
+
+
+def preprocessor(config: Config) -> dict:
+    """preprocessor_config.json as transformers reads it: what `blip.prepare` does."""
+    side = config.vision_config.image_size
+    return {
+        'image_processor_type': 'BlipImageProcessor',
+        'do_convert_rgb': True,
+        'do_resize': True,
+        'size': {'height': side, 'width': side},
+        'resample': 3,
+        'do_rescale': True,
+        'rescale_factor': 1 / 255,
+        'do_normalize': True,
+        'image_mean': list(MEAN),
+        'image_std': list(STD),
     }

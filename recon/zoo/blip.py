@@ -14,12 +14,9 @@ from jaxtyping import Array, Bool, Float, Int
 from recon.core import blocks, resize
 from recon.zoo import _blip_config, _blip_parts, _decoding, tensors
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's training pictures, RGB in [0, 1]
-STD = (0.26862954, 0.26130258, 0.27577711)
-
-
 Config, Vision, Text = _blip_config.Config, _blip_config.Vision, _blip_config.Text
 RELEASED, read, write = _blip_config.RELEASED, _blip_config.read, _blip_config.write
+preprocessor, MEAN, STD = _blip_config.preprocessor, _blip_config.MEAN, _blip_config.STD
 TABLE = tensors.Table(
     ignored=(
         r'embeddings\.position_ids$',

@@ -3,10 +3,15 @@
 It judges pictures that were generated or decoded, so it is trained on pictures that are shifted,
 scaled, mirrored, blurred, tinted and noisy; and, since test scenes pair categories with colours
 that no training scene has, on pictures whose colours are exchanged.
+
+Two things make it learn ten times faster, and leave no trace in what is written: batch norms after
+the convolutions, which are folded into their weights in the end, and a second head, which says
+where each category is.
 """
 
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,12 +33,16 @@ SETTINGS = {
     'weight_decay': 0.02,
     'clip': 1.0,
     'ema': 0.998,
+    'norm_batches': 24,
     'scenes': 65_700,
     'save_every': 500,
     'log_every': 50,
 }
 ASIDE = 1000  # the last training scenes, on which the training is watched
 FOLDER = 'alexnet'
+_SIDE = 7  # cells on a side of 'features.11' at 64 pixels
+_WHERE = 4.0  # weight of the second head's loss
+_EPSILON = 1e-5
 _DIRECTED = [scenes.CATEGORIES.index(name) for name in ('word', 'letter')]
 
 
@@ -53,22 +62,28 @@ def run(settings: dict, out, work, *, seed: int = 0, stop=lambda: False) -> None
     net = alexnet.AlexNet(dataclasses.replace(alexnet.TINY, labels=scenes.CATEGORIES))
     optimizer = optim.make(settings, settings['steps'])
     root = jax.random.key(seed)
-    begin = lambda rng: net.init(rng, jnp.zeros((1, 64, 64, 3)))['params']  # noqa: E731
-    state = states.create(begin, optimizer, jax.random.fold_in(root, 0), ema=True)
+    state = states.create(
+        lambda rng: _begin(net, rng), optimizer, jax.random.fold_in(root, 0), ema=True
+    )
 
     def batch_at(i):
         chosen = np.sort(_scenes.batch_indices(seed, i, rows, settings['batch']))
-        return {'images': drawn.images[chosen], 'shown': shown[chosen]}
+        return {
+            'images': drawn.images[chosen],
+            'shown': shown[chosen],
+            'contents': drawn.contents[chosen].transpose(0, 2, 3, 1),
+        }
 
-    def loss(params, batch, rng):
-        jitter, dropout = jax.random.fold_in(rng, 0), jax.random.fold_in(rng, 1)
-        images = augment(batch['images'] / jnp.float32(255), batch['shown'], jitter)
-        pixels = alexnet.normalise(images)
-        logits = net.apply({'params': params}, pixels, False, rngs={'dropout': dropout})
-        return optax.sigmoid_binary_cross_entropy(logits, batch['shown']).mean(), {}
+    loss = lambda *args: _loss(net, *args)  # noqa: E731
+    folded = jax.jit(lambda params, batches, rng: _folded(net, params, batches, rng))
+
+    def final(state):
+        parts = [batch_at(i) for i in range(settings['norm_batches'])]
+        batches = jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
+        return folded(state.averaged, batches, jax.random.fold_in(root, 2))
 
     def validate(state):
-        logits = _logits(net, state.averaged, drawn.images[rows:])
+        logits = _logits(net, final(state), drawn.images[rows:])
         truth = shown[rows:]
         aside = optax.sigmoid_binary_cross_entropy(logits, truth).mean()
         return {'loss': aside, 'precision': average_precision(logits, truth).mean()}
@@ -86,47 +101,123 @@ def run(settings: dict, out, work, *, seed: int = 0, stop=lambda: False) -> None
         validate=validate,
     )
     facts = {'scenes_version': scenes.SCENES_VERSION}
-    weights.save(f'{out}/{FOLDER}', net, jax.device_get(state.averaged), extra=facts)
+    weights.save(f'{out}/{FOLDER}', net, jax.device_get(final(state)), extra=facts)
 
 
-def augment(images: Float[Array, 'n h w 3'], shown: Float[Array, 'n 16'], rng) -> Array:
-    """Pictures in [0, 1], changed as a generator or a camera might; the same shape and range.
+def _begin(net, rng) -> dict:
+    """Parameters of the net, of its norms and of the second head."""
+    params = net.init(rng, jnp.zeros((1, 64, 64, 3)))['params']
+    widths = {name: leaf['bias'] for name, leaf in params.items() if 'features' in name}
+    norms = {name: {'scale': jnp.ones_like(b), 'bias': b} for name, b in widths.items()}
+    head = jnp.zeros((net.config.widths[-1], net.config.num_classes))
+    return {'net': params, 'norms': norms, 'places': {'kernel': head, 'bias': head[0] - 3.0}}
+
+
+def _forward(net, params: dict, images: Array, rng=None) -> tuple[dict, dict]:
+    """Nodes of the net with a norm by the batch after each convolution; and each norm's moments.
+
+    The convolutions' biases cancel. Without `rng` no unit is dropped.
+    """
+    moments = {}
+
+    def normed(call, args, kwargs, context):
+        y = call(*args, **kwargs)
+        name = context.module.name
+        if context.method_name != '__call__' or name not in params['norms']:
+            return y
+        mean, var = y.mean((0, 1, 2)), y.var((0, 1, 2))
+        moments[name] = jnp.stack([mean, var])
+        norm = params['norms'][name]
+        return (y - mean) * (jax.lax.rsqrt(var + _EPSILON) * norm['scale']) + norm['bias']
+
+    with nn.intercept_methods(normed):
+        variables, pixels = {'params': params['net']}, alexnet.normalise(images)
+        rngs = None if rng is None else {'dropout': rng}
+        nodes = net.apply(variables, pixels, rng is None, rngs=rngs, method='layers')
+    return nodes, moments
+
+
+def _loss(net, params: dict, batch: dict, rng) -> tuple[Array, dict]:
+    """Cross entropy of what is shown, and of where."""
+    jitter, dropout = jax.random.fold_in(rng, 0), jax.random.fold_in(rng, 1)
+    images, contents = augment(batch, _SIDE, jitter)
+    nodes, _ = _forward(net, params, images, dropout)
+    entropy = optax.sigmoid_binary_cross_entropy
+    what = entropy(nodes['classifier.6'], batch['shown']).mean()
+    places = nodes['features.11'] @ params['places']['kernel'] + params['places']['bias']
+    where = entropy(places, contents).mean()
+    return what + _WHERE * where, {'what': what, 'where': where}
+
+
+def _folded(net, params: dict, batches: dict, rng) -> dict:
+    """The net's parameters with the norms, at their mean moments over `batches`, in them."""
+
+    def moments(i):
+        batch = jax.tree.map(lambda leaf: leaf[i], batches)
+        images, _ = augment(batch, _SIDE, jax.random.fold_in(rng, i))
+        return _forward(net, params, images)[1]
+
+    found = jax.lax.map(moments, jnp.arange(len(batches['shown'])))
+    out = dict(params['net'])
+    for name, norm in params['norms'].items():
+        mean, var = found[name].mean(0)
+        gain = norm['scale'] * jax.lax.rsqrt(var + _EPSILON)
+        layer = params['net'][name]
+        bias = (layer['bias'] - mean) * gain + norm['bias']
+        out[name] = {'kernel': layer['kernel'] * gain, 'bias': bias}
+    return out
+
+
+def augment(batch: dict, side: int, rng) -> tuple[Array, Array]:
+    """Pictures changed as a generator or a camera might change them, and where things are in them.
 
     Scaled by 0.85 to 1.15 and moved by up to a tenth; mirrored by chance, but not where words or
     letters are shown; blurred by up to 1.5 pixels; colours mixed, and exchanged in a quarter of the
     pictures; brightness, contrast and noise.
+
+    Args:
+      batch: 'images' [n h h 3] uint8; 'shown' [n 16]; 'contents' [n 8 8 16], the coverage of each
+        cell by each category.
+      side: cells on a side that the contents are wanted on.
+      rng: jax key.
+
+    Returns:
+      [n h h 3] float32 in [0, 1]; [n side side 16].
     """
-    n, size = len(images), images.shape[1]
+    images, contents = batch['images'] / jnp.float32(255), batch['contents']
+    n, size, cells = len(images), images.shape[1], contents.shape[1]
     key = iter(jax.random.split(rng, 12))
 
     def between(low, high, *shape):
         return jax.random.uniform(next(key), (n, *shape), minval=low, maxval=high)
 
-    blur = jnp.maximum(between(-1.5, 1.5, 1), 0.4)
-    directed = shown[:, jnp.array(_DIRECTED)].any(1)
+    blur = jnp.maximum(between(-1.5, 1.5), 0.4)
+    directed = batch['shown'][:, jnp.array(_DIRECTED)].any(1)
     mirror = jnp.where(directed, 1.0, jnp.sign(between(-1, 1)))
     zoom = between(0.88, 1.14, 1) * between(0.95, 1.05, 2)
+    zoom = zoom * jnp.stack([jnp.ones(n), mirror], 1)
     shift = between(-0.1, 0.1, 2)
-    rows = _resampling(size, zoom[:, 0], shift[:, 0], blur[:, 0])
-    columns = _resampling(size, zoom[:, 1] * mirror, shift[:, 1], blur[:, 0])
-    images = jnp.einsum('nyh,nhwc->nywc', rows, images)
-    images = jnp.einsum('nxw,nywc->nyxc', columns, images)
+    for axis, product in enumerate(('nph,nhwc->npwc', 'npw,nhwc->nhpc')):
+        place = zoom[:, axis], shift[:, axis]
+        images = jnp.einsum(product, _resampling(size, size, *place, blur), images)
+        few = _resampling(cells, side, *place, jnp.full(n, 0.4))
+        contents = jnp.einsum(product, few, contents)
     order = jnp.argsort(between(0, 1, 3), -1)
     order = jnp.where(between(0, 1, 1) < 0.25, order, jnp.arange(3))
     mix = jax.nn.one_hot(order, 3) + 0.08 * jax.random.normal(next(key), (n, 3, 3))
     images = jnp.einsum('nyxc,ndc->nyxd', images - 0.5, mix * between(0.75, 1.2, 1, 1))
     images = images + 0.5 + between(-0.1, 0.1, 1, 1, 1)
     noise = between(0, 0.05, 1, 1, 1) * jax.random.normal(next(key), images.shape)
-    return jnp.clip(images + noise, 0, 1)
+    return jnp.clip(images + noise, 0, 1), contents
 
 
-def _resampling(size: int, zoom: Array, shift: Array, blur: Array) -> Float[Array, 'n size size']:
-    """Weights of the pixels there in each pixel here: Gaussians of width `blur`, in pixels."""
-    here = (jnp.arange(size) + 0.5) / size - 0.5
+def _resampling(size: int, wanted: int, zoom, shift, blur) -> Float[Array, 'n wanted size']:
+    """The weight of each of `size` pixels in each wanted one: Gaussians of `blur` pixels."""
+    here = (jnp.arange(wanted) + 0.5) / wanted - 0.5
     there = (here / zoom[:, None] + shift[:, None] + 0.5) * size - 0.5
     there = jnp.clip(there, 0, size - 1)
-    weights_ = jnp.exp(-(((jnp.arange(size) - there[..., None]) / blur[:, None, None]) ** 2) / 2)
-    return weights_ / weights_.sum(-1, keepdims=True)
+    bells = jnp.exp(-(((jnp.arange(size) - there[..., None]) / blur[:, None, None]) ** 2) / 2)
+    return bells / bells.sum(-1, keepdims=True)
 
 
 def average_precision(scores, truth) -> np.ndarray:
