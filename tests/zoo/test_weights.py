@@ -345,3 +345,70 @@ def test_a_directory_is_found_by_the_class_of_its_config(tmp_path):
     assert loaded.config == checkpoints.CONFIG
     assert isinstance(loaded.module, alexnet.AlexNet)
     assert loaded.folder == tmp_path
+
+
+UNET = dict(
+    sample_size=4, block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=2,
+    down_block_types=('CrossAttnDownBlock2D', 'DownBlock2D'),
+    up_block_types=('UpBlock2D', 'CrossAttnUpBlock2D'), cross_attention_dim=6,
+)  # fmt: skip
+BLIP = dict(
+    text_config=dict(
+        vocab_size=30, hidden_size=8, encoder_hidden_size=8, intermediate_size=12,
+        num_hidden_layers=1, num_attention_heads=2, max_position_embeddings=9, bos_token_id=28,
+        sep_token_id=3, pad_token_id=0, eos_token_id=3,
+    ),
+    vision_config=dict(
+        hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=2,
+        image_size=8, patch_size=4,
+    ),
+    projection_dim=4, image_text_hidden_size=4,
+)  # fmt: skip
+
+
+def unet(**more):
+    return diffusers.UNet2DConditionModel(**UNET, **more)
+
+
+def blip():
+    return transformers.BlipForConditionalGeneration(transformers.BlipConfig(**BLIP))
+
+
+@pytest.mark.parametrize(
+    ('name', 'make'),
+    [
+        ('sd_unet', lambda: unet(attention_head_dim=2)),
+        ('sd_unet', lambda: unet(attention_head_dim=(2, 4), use_linear_projection=True)),
+        (
+            'blip',
+            lambda: transformers.BlipForConditionalGeneration(transformers.BlipConfig(**BLIP)),
+        ),
+    ],
+    ids=['conv', 'linear', 'blip'],
+)
+def test_every_tensor_of_the_references_folder_is_where_it_belongs(name, make, tmp_path):
+    net = reference.perturb(make(), 6)
+    net.save_pretrained(tmp_path)
+    loaded = weights.load(tmp_path)
+    assert loaded.name == name
+    state, found = net.state_dict(), tensors.state(loaded.params)
+    assert len(found) > 30
+    for key, value in found.items():
+        np.testing.assert_array_equal(value, state[key], key)
+    weights.save(tmp_path / 'ours', loaded.module, loaded.params, dtype=np.float32)
+    back, told = type(net).from_pretrained(tmp_path / 'ours', output_loading_info=True)
+    assert not told['unexpected_keys'] and not told['mismatched_keys']
+    assert all((back.state_dict()[key] == value).all() for key, value in state.items())
+
+
+def test_a_captioner_whose_file_repeats_what_is_tied_is_read(tmp_path):
+    blip().save_pretrained(tmp_path)
+    wanted = weights.load(tmp_path).params
+    path = tmp_path / 'model.safetensors'
+    state = safetensors.numpy.load_file(path)
+    words = state['text_decoder.bert.embeddings.word_embeddings.weight']
+    state['text_decoder.cls.predictions.decoder.weight'] = words.copy()
+    state['text_decoder.cls.predictions.decoder.bias'] = np.zeros(len(words), np.float32)
+    state['text_decoder.bert.embeddings.position_ids'] = np.arange(9)[None]
+    safetensors.numpy.save_file(state, path)
+    checkpoints.assert_same(weights.load(tmp_path).params, wanted)
