@@ -4,6 +4,7 @@ import pathlib
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
@@ -11,7 +12,7 @@ from recon import controls, experiment, targets
 from recon.core import errors, image, lookup, provenance, results, settings
 from recon.data import prepare
 from recon.data.preprocess import audit
-from recon.metrics import ceiling, suite
+from recon.metrics import ceiling, feature, protocols, suite
 from recon.report import html
 from recon.report import surface as surfaces
 from recon.train import checkpoint, log
@@ -121,12 +122,15 @@ def check_metrics(cfg, brain=None) -> None:
     """Raises ConfigError for a metric that cannot be scored; `brain` tells the number and size."""
     if kind(cfg) == 'predictions':
         suite.check_values(cfg.metrics, experiment.answer(cfg))
-    elif brain is None:
-        suite.check(cfg.metrics, size=tuple(cfg.targets.pixels.size) or None)
-    else:
-        size = cfg.targets.pixels.size or brain.images.shape
+        return
+    named = cfg.zoo.protocol
+    feature.check(cfg.metrics, named, cfg.zoo.path)
+    size, n = tuple(cfg.targets.pixels.size) or None, None
+    if brain is not None:
+        size = size or tuple(brain.images.shape)
         n = len(controls.rows_to_score(cfg, brain.test))
-        suite.check(cfg.metrics, n=n, size=tuple(size))
+    features = {*protocols.find(named).features, *protocols.COMPARING}
+    suite.check(cfg.metrics, features, n=n, size=size, protocol=named)
 
 
 def kind(cfg) -> str:
@@ -152,6 +156,11 @@ def scorer(cfg, brain, label=None):
 
     `label` ('seen images') is written into every entry where the audit gave one.
     """
+    nets = {}
+    if kind(cfg) == 'reconstructions':
+        nets = feature.nets(
+            cfg.metrics, cfg.zoo.protocol, cfg.zoo.path, dtype=jnp.dtype(cfg.zoo.dtype)
+        )
 
     def score(answers, truth, split, image_id):
         settings_ = dict(
@@ -165,6 +174,7 @@ def scorer(cfg, brain, label=None):
             scored = suite.score_values(cfg.metrics, answers, truth, name, **settings_)
         else:
             settings_ |= dict(channels=brain.images.channels, threshold=cfg.threshold)
+            settings_ |= dict(nets=nets, protocol=cfg.zoo.protocol)
             scored = suite.score(cfg.metrics, answers, truth, **settings_)
         unit = 'row' if cfg.score_rows else 'image'
         marked = {'label': label} if label else {}
@@ -233,6 +243,7 @@ def protocol(cfg, brain) -> dict:
         'size': [int(s) for s in size],
         'channels': brain.images.channels,
         'threshold': cfg.threshold,
+        'metrics': cfg.zoo.protocol,
         'bootstrap_draws': cfg.draws,
         'permutations': cfg.permutations,
         'clip': [0, 1],

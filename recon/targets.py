@@ -19,7 +19,7 @@ ZOO = dict(
     path='',  # where weights lie: a folder of nets, or a cache of the hub; '' is the hub's own
     cache='',  # folder that keeps features on disk; '' computes them anew
     dtype='float32',  # of the nets' computation: float32 or bfloat16
-    protocol='mindeye',  # of metrics through nets: sizes and resizing, see docs/metrics.md
+    protocol='own',  # of metrics: resizings, nodes and directions, see docs/metrics.md
 )
 _PIXELS = 2**24  # pixels read at a time
 

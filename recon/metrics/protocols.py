@@ -85,12 +85,13 @@ class Protocol:
 
 _CLIP_SIZES = ('hidden_size', 'num_hidden_layers', 'patch_size', 'image_size', 'hidden_act')
 _QUICK = (224, 'quick_gelu')
+_B1 = {'width_mult': 1.0, 'depth_mult': 1.1}
 NETS = {
     'alexnet': Net('alexnet', {'widths': (64, 192, 384, 256, 256), 'hidden': 4096}),
-    'inception_v3': Net('inception'),
-    'efficientnet_b1': Net('efficientnet'),  # IMAGENET1K_V2, which MindEye took
-    'efficientnet_b1_v1': Net('efficientnet'),  # IMAGENET1K_V1, which Brain-Diffuser took
-    'swav': Net('resnet'),
+    'inception_v3': Net('inception', {'transform_input': True}),
+    'efficientnet_b1': Net('efficientnet', _B1),  # IMAGENET1K_V2, which MindEye took
+    'efficientnet_b1_v1': Net('efficientnet', _B1),  # IMAGENET1K_V1, which Brain-Diffuser took
+    'swav': Net('resnet', {'layers': (3, 4, 6, 3), 'width_per_group': 64, 'num_classes': 0}),
     'lpips_alex': Net('lpips'),
     'lpips_vgg': Net('lpips'),
 } | {
@@ -203,7 +204,7 @@ def find(name: str) -> Protocol:
     """
     if name not in PROTOCOLS:
         raise errors.ConfigError(
-            f'protocol {name!r}', 'config.nets.protocol', f'one of {", ".join(PROTOCOLS)}'
+            f'protocol {name!r}', 'config.zoo.protocol', f'one of {", ".join(PROTOCOLS)}'
         )
     return PROTOCOLS[name]
 
