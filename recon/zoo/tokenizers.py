@@ -76,7 +76,7 @@ def load(folder) -> Tokenizer:
         )
     import transformers  # slow
 
-    kind = {'CLIP': transformers.CLIPTokenizer, 'Bert': transformers.BertTokenizer}[_kind(folder)]
+    kind = getattr(transformers, f'{_kind(folder)}TokenizerFast')
     try:
         inner = kind.from_pretrained(str(folder), local_files_only=True)
         known = len(inner)
