@@ -163,11 +163,16 @@ def _run(module, prepare, params, shape, layers, pictures):
 
 @functools.lru_cache(maxsize=32)
 def _program(module, layers, prepare):
-    """One jitted function for one net, its layers and its preprocessing; compiled once a shape."""
+    """One jitted function for one net, its layers and its preprocessing; compiled once a shape.
+
+    float32 is meant: accelerators would multiply in fewer bits, and values are kept for long.
+    """
+    precision = 'highest' if jnp.dtype(module.dtype) == jnp.float32 else None
 
     @jax.jit
     def run(params, pictures):
-        nodes = module.apply({'params': params}, prepare(pictures), method='layers')
+        with jax.default_matmul_precision(precision):
+            nodes = module.apply({'params': params}, prepare(pictures), method='layers')
         return {name: nodes[name].astype(jnp.float32) for name in layers}
 
     return run

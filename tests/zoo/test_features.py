@@ -204,6 +204,13 @@ def test_bfloat16_is_near_float32_and_kept_apart(net):
     assert 1e-5 < error < 2e-2
 
 
+@pytest.mark.parametrize(('dtype', 'full'), [(jnp.float32, True), (jnp.bfloat16, False)])
+def test_float32_is_not_rounded_on_accelerators(net, dtype, full):
+    run = features._program(net.module.clone(dtype=dtype), ('second',), Counted('bits'))
+    text = str(jax.make_jaxpr(run)(net.params, pictures(1, 0)))
+    assert 'conv_general_dilated' in text and ('HIGHEST' in text) == full
+
+
 def test_a_tail_that_a_killed_process_left_is_cut_off(tmp_path):
     values = np.arange(12, dtype=np.float32).reshape(6, 2)
     names = [bytes([i]) * 16 for i in range(6)]
