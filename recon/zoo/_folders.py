@@ -11,8 +11,8 @@ from recon.core import errors
 from recon.zoo import _msgpack, _safetensors
 
 ASSETS = pathlib.Path(__file__).parent / 'assets'  # holds tiny/<part>
-_STEMS = ('diffusion_pytorch_model', 'model')
-_FLAX = ('diffusion_flax_model', 'flax_model')
+STEMS = ('diffusion_pytorch_model', 'model')
+FLAX = ('diffusion_flax_model', 'flax_model')
 PICKLES = ('.bin', '.pth', '.pt', '.ckpt', '.h5', '.tar')  # never opened
 _WHOLE = 64 * 2**20  # bytes up to which a digest is of every one
 _BLOCKS = 4096  # of a larger file, and bytes of each
@@ -180,13 +180,13 @@ def _candidates(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """{variant: file or index}; '' is the plain one, 'flax' Flax's."""
     found = {}
     for name in sorted(path.name for path in folder.iterdir()):
-        for stem in _STEMS:
+        for stem in STEMS:
             middle = re.fullmatch(rf'{stem}(?:\.(.+))?\.safetensors', name)
             index = re.fullmatch(rf'{stem}\.safetensors\.index(?:\.(.+))?\.json', name)
             match = middle or index
             if match and not re.search(r'-of-\d+$', match[1] or ''):
                 found.setdefault(match[1] or '', folder / name)
-        if name in [f'{stem}.msgpack{end}' for stem in _FLAX for end in ('', '.index.json')]:
+        if name in [f'{stem}.msgpack{end}' for stem in FLAX for end in ('', '.index.json')]:
             found.setdefault('flax', folder / name)
     return found
 

@@ -69,7 +69,8 @@ class Map:
 
     def forget(self) -> None:
         """Gives back the memory of what was read; views stay good."""
-        self._map.madvise(mmap.MADV_DONTNEED)
+        if hasattr(mmap, 'MADV_DONTNEED'):  # not on Windows
+            self._map.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclasses.dataclass(frozen=True)

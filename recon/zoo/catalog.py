@@ -5,6 +5,7 @@ against the hub, so all are 'main'.
 """
 
 import dataclasses
+import fnmatch
 import pathlib
 
 from recon.core import errors
@@ -13,6 +14,7 @@ from recon.zoo import _folders
 _TORCH = 'https://download.pytorch.org/models'
 _IMAGENET = 'BSD-3-Clause (trained on ImageNet, for research)'
 _UNIT, _SIGNED = '[0, 1], normalised by the net', '[-1, 1]'
+_SAFE = ('.safetensors', '-*.safetensors', '.safetensors.index.json')  # no variants
 _ALONG = ('*.json', '*.txt')  # configs and tokenizers
 
 
@@ -216,7 +218,8 @@ def _from_hub(name: str, entry: Entry, cache: pathlib.Path, offline: bool) -> pa
     part = f" --include '{entry.part}/*'" if entry.part else ''
     raise errors.DataMissing(
         f'no folder {name!r}, and it is not in the cache of the hub', repository,
-        f'hf download {entry.where}{part}, or resolve it with offline=False',
+        f"hf download {entry.where}{part} --exclude '*.bin' '*.h5' '*.onnx', or resolve it with "
+        'offline=False',
     )  # fmt: skip
 
 
@@ -224,20 +227,30 @@ def _download(entry: Entry, cache: pathlib.Path) -> None:
     """Configs, tokenizers and one set of weights; no pickle. DataMissing where that fails."""
     import huggingface_hub
 
-    inside = f'{entry.part}/' if entry.part else ''
     try:
         there = huggingface_hub.HfApi().list_repo_files(entry.where, revision=entry.revision)
-        safe = [f for f in there if f.startswith(inside) and f.endswith('.safetensors')]
-        weights = [f'{inside}*model*.safetensors*'] if safe else [f'{inside}*.msgpack*']
         huggingface_hub.snapshot_download(
             entry.where,
             revision=entry.revision,
             cache_dir=cache,
-            allow_patterns=[*weights, *(f'{inside}{pattern}' for pattern in _ALONG)],
-            ignore_patterns=['*.fp16.*', '*non_ema*', '*openvino*'],
+            allow_patterns=_wanted(there, f'{entry.part}/' if entry.part else ''),
         )
     except Exception as error:  # noqa: BLE001  the hub's and httpx' errors have no common base
         raise errors.DataMissing(
             f'could not be fetched ({" ".join(str(error).split())})'[:300], entry.where,
             'check the name and the network, or fetch it by hand',
         ) from error  # fmt: skip
+
+
+def _wanted(there: list[str], inside: str) -> list[str]:
+    """The files of a repository to fetch: plain weights or else Flax's, configs, tokenizers."""
+    if not inside and 'model_index.json' in there:
+        inside = '*/'
+    safe = [f'{inside}{stem}{more}' for stem in _folders.STEMS for more in _SAFE]
+    flax = [f'{inside}{stem}.msgpack*' for stem in _folders.FLAX]
+    has = any(fnmatch.fnmatch(name, pattern) for name in there for pattern in safe)
+    return [
+        *(safe if has else flax),
+        *(f'{inside}{pattern}' for pattern in _ALONG),
+        'model_index.json',
+    ]

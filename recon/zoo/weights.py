@@ -48,8 +48,6 @@ def load(
     dtype=jnp.float32,
     compute=None,
     variant: str | None = None,
-    net: type | None = None,
-    ignored: tuple[str, ...] = (),
     sharding: Callable | None = None,
 ) -> Loaded:
     """A net and its parameters from the folder of a checkpoint, read tensor by tensor.
@@ -62,8 +60,6 @@ def load(
       dtype: of the parameters.
       compute: of the computation; None takes `dtype`.
       variant: of the files, for example 'fp16'.
-      net: class to build where it is another than config.json says, for example one tower.
-      ignored: patterns of names on disk that have no place in `net`.
       sharding: (path, shape) -> jax.sharding.Sharding of that parameter, of which each process
         then reads its own slices alone; None puts all on the default device.
 
@@ -75,13 +71,11 @@ def load(
     folder = catalog.resolve(folder)
     raw = _folders.config(folder)
     file, cls = find(raw, folder / 'config.json')
-    cls = net or cls
     config = _config(file, raw, folder)
     module = cls(config, dtype=dtype if compute is None else compute)
     shapes = expected(file, module)
     found = _folders.weights(folder, variant)
-    table = dataclasses.replace(file.TABLE, ignored=(*file.TABLE.ignored, *ignored))
-    stored = match(shapes, found.stored, table, folder)
+    stored = match(shapes, found.stored, file.TABLE, folder)
     leaves = {}
     for path, tensor in stored.items():
         leaves[path] = _put(tensor, path, shapes[path].shape, dtype, sharding)

@@ -88,6 +88,13 @@ def test_without_a_cache_huggingface_hubs_own_is_taken(tmp_path, monkeypatch):
     assert catalog.resolve('vgg19') == tmp_path / 'converted--vgg19'
 
 
+def taken(how, names):
+    """The names that a download with these options fetches."""
+    return set(
+        huggingface_hub.utils.filter_repo_objects(names, allow_patterns=how['allow_patterns'])
+    )
+
+
 def test_only_what_is_needed_is_downloaded_and_only_when_allowed(tmp_path, monkeypatch):
     asked = {}
 
@@ -110,8 +117,11 @@ def test_only_what_is_needed_is_downloaded_and_only_when_allowed(tmp_path, monke
     (how,) = asked.values()
     assert how['revision'] == 'main'
     assert how['cache_dir'] == tmp_path
-    assert all(p.startswith('vae/') and '.bin' not in p for p in how['allow_patterns'])
-    assert 'vae/*model*.safetensors*' in how['allow_patterns']
+    wanted = ['diffusion_pytorch_model.safetensors', 'config.json']
+    extra = ['diffusion_pytorch_model.fp16.safetensors', 'diffusion_pytorch_model.bin']
+    assert taken(how, [f'vae/{name}' for name in wanted]) == {f'vae/{name}' for name in wanted}
+    assert not taken(how, [f'vae/{name}' for name in extra])
+    assert not taken(how, [f'unet/{name}' for name in wanted])
 
 
 def test_an_old_repository_without_safetensors_is_downloaded_as_flax(tmp_path, monkeypatch):
@@ -122,8 +132,19 @@ def test_an_old_repository_without_safetensors_is_downloaded_as_flax(tmp_path, m
     monkeypatch.setattr(huggingface_hub, 'snapshot_download', lambda _, **how: got.update(how))
     with pytest.raises(errors.DataMissing, match='not in the cache'):
         catalog.resolve('clip_vit_b32', cache=tmp_path, offline=False)
-    assert '*.msgpack*' in got['allow_patterns']
-    assert not any('.bin' in pattern for pattern in got['allow_patterns'])
+    assert taken(got, listed) == {'flax_model.msgpack', 'config.json'}
+
+
+def test_of_a_pipeline_all_parts_are_downloaded_and_no_single_file():
+    listed = 'model_index.json v1-5-pruned.safetensors unet/diffusion_pytorch_model.safetensors'
+    listed += ' vae/config.json text_encoder/model.safetensors tokenizer/merges.txt unet/x.bin'
+    patterns = catalog._wanted(listed.split(), '')
+    assert set(listed.split()) - taken({'allow_patterns': patterns}, listed.split()) == {
+        'v1-5-pruned.safetensors', 'unet/x.bin',
+    }  # fmt: skip
+    laion = ['open_clip_model.safetensors', 'model-00001-of-00002.safetensors', 'config.json']
+    patterns = catalog._wanted(laion, '')
+    assert taken({'allow_patterns': patterns}, laion) == set(laion[1:])
 
 
 def test_a_download_that_fails_is_told_in_one_line(tmp_path, monkeypatch):

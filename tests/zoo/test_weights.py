@@ -234,30 +234,6 @@ def test_a_tied_parameter_is_taken_from_the_tensor_that_it_equals():
         weights.match(shapes, stored, tensors.Table(), 'here')
 
 
-def test_a_part_of_a_net_can_be_loaded_alone(tmp_path):
-    config = transformers.CLIPConfig(
-        text_config=TEXT, projection_dim=8,
-        vision_config=dict(
-            hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
-            image_size=8, patch_size=4,
-        ),
-    )  # fmt: skip
-    reference.perturb(transformers.CLIPModel(config), 1).save_pretrained(tmp_path)
-    whole = weights.load(tmp_path)
-    assert isinstance(whole.module, clip.Clip)
-    raw = json.loads((tmp_path / 'config.json').read_text())
-    (tmp_path / 'config.json').write_text(
-        json.dumps(
-            raw['vision_config']
-            | {'architectures': ['CLIPVisionModelWithProjection'], 'projection_dim': 8}
-        )
-    )
-    with pytest.raises(errors.WeightsMismatch, match='logit_scale'):
-        weights.load(tmp_path)
-    part = weights.load(tmp_path, ignored=('^text_', '^logit_scale$'))
-    checkpoints.assert_same(part.params, {k: whole.params[k] for k in part.params})
-
-
 def test_sharded_parameters_land_where_they_are_sent(tmp_path):
     _, params = checkpoints.small(tmp_path)
     device = jax.devices()[0]
