@@ -4,9 +4,10 @@ r"""Turns pickled weights of torch into safetensors, in an environment that has 
     python launch/convert.py --source=FOLDER --out=DIR [--variant=fp16]
                                                 a Hugging Face folder with .bin files, or a whole
                                                 pipeline's folder (with model_index.json)
-    python launch/convert.py --source=FILE.pth --out=DIR [--net=alexnet]
+    python launch/convert.py --source=FILE.pth --out=DIR [--net=alexnet] [--trunk=FILE.pth]
                                                 a file of torchvision's, SwAV's or LPIPS' (--net is
-                                                a name of --list; the file's name may tell it)
+                                                a name of --list; the file's name may tell it);
+                                                LPIPS' needs torchvision's net too, as --trunk
 
 Pickles are opened with weights_only, which runs no code of theirs. What is written is checked
 against the net. DIR is made whole or not at all. Exit codes: 0 done; 2 the user's cause, in one
@@ -39,6 +40,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--source', help='file or folder with pickled weights')
     parser.add_argument('--out', help='folder to make')
     parser.add_argument('--net', default='', help='name of --list, for a single file')
+    parser.add_argument('--trunk', default='', help="torchvision's file that LPIPS stands on")
     parser.add_argument('--variant', default='', help="of a folder's files, for example fp16")
     parser.add_argument('--list', action='store_true', help='print the released nets')
     with ending.exit_codes() as ended:
@@ -48,12 +50,13 @@ def main(argv: list[str]) -> int:
             return 0
         if not arguments.source or not arguments.out:
             parser.error('--source and --out are needed')
-        convert(arguments.source, arguments.out, arguments.net, arguments.variant)
+        options = (arguments.net, arguments.variant, arguments.trunk)
+        convert(arguments.source, arguments.out, *options)
         print(f'wrote {arguments.out}')
     return ended.code
 
 
-def convert(source, out, net: str = '', variant: str = '') -> None:
+def convert(source, out, net: str = '', variant: str = '', trunk: str = '') -> None:
     """Writes the folder `out` of safetensors from pickles, whole or not at all.
 
     Args:
@@ -61,6 +64,7 @@ def convert(source, out, net: str = '', variant: str = '') -> None:
       out: folder that is not there yet, or empty.
       net: name in the catalog, for a file whose name does not tell.
       variant: of a folder's files.
+      trunk: file of the net that LPIPS' weights belong to.
 
     Raises:
       DataMissing: nothing to convert.  DataInvalid: a file that cannot be read, or holds code.
@@ -76,7 +80,7 @@ def convert(source, out, net: str = '', variant: str = '') -> None:
     try:
         staging.mkdir(parents=True)
         if source.is_file():
-            _file(source, staging, net)
+            _file(source, staging, net, trunk)
         else:
             folder = _folders.snapshot(source)
             whole = (folder / 'model_index.json').is_file()
@@ -88,7 +92,7 @@ def convert(source, out, net: str = '', variant: str = '') -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _file(path: pathlib.Path, out: pathlib.Path, name: str) -> None:
+def _file(path: pathlib.Path, out: pathlib.Path, name: str, trunk: str) -> None:
     """A single file of a net that has no config.json of its own."""
     state = _load(path)
     name = name or _name(path)
@@ -107,6 +111,11 @@ def _file(path: pathlib.Path, out: pathlib.Path, name: str) -> None:
     config = file.RELEASED[entry.size]
     raw = file.write(config)
     _, cls = weights.find(raw, path)
+    if entry.trunk:
+        if not trunk:
+            where = catalog.ENTRIES[entry.trunk].where
+            raise errors.ConfigError(f'{name} needs a --trunk', path, f'fetch {where}')
+        state = file.join(config, _load(pathlib.Path(trunk).expanduser()), state)
     shapes = weights.expected(file, cls(config))
     found = weights.match(shapes, _stored(state), file.TABLE, path)
     named = {tensors.name_of(key): tensor.read for key, tensor in found.items()}
@@ -246,7 +255,7 @@ def _as_stored(tensor) -> _safetensors.Stored:
 def _name(path: pathlib.Path) -> str:
     """The name in the catalog of a file that is called as it was published."""
     for name, entry in catalog.ENTRIES.items():
-        if entry.is_pickle and entry.where.rpartition('/')[2] == path.name:
+        if entry.is_pickle and entry.file == path.name:
             return name
     return ''
 

@@ -7,6 +7,7 @@ against the hub, so all are 'main'.
 import dataclasses
 import fnmatch
 import pathlib
+import shlex
 
 from recon.core import errors
 from recon.zoo import _folders
@@ -32,6 +33,7 @@ class Entry:
       used: what it is for.
       part: folder of the repository that holds it; '' for all of it.
       revision: of the repository; 'main' where none was checked.
+      trunk: the entry whose convolutions it weighs, for weights without a trunk.
     """
 
     net: str
@@ -43,11 +45,17 @@ class Entry:
     used: str
     part: str = ''
     revision: str = 'main'
+    trunk: str = ''
 
     @property
     def is_pickle(self) -> bool:
         """Whether it comes as a .pth that has to be converted."""
         return self.where.startswith('https://')
+
+    @property
+    def file(self) -> str:
+        """Name of the .pth file."""
+        return self.where.rpartition('/')[2]
 
 
 def _diffusion(name: str, size: str, repository: str, licence: str, text: str, used: str) -> dict:
@@ -74,6 +82,13 @@ def _blip(size: str, parameters: int) -> Entry:
 
 def _torchvision(net: str, size: str, file: str, parameters: int, used: str) -> Entry:
     return Entry(net, size, f'{_TORCH}/{file}', _IMAGENET, _UNIT, parameters, used)
+
+
+def _lpips(name: str, parameters: int, trunk: str) -> Entry:
+    used = f'metric lpips, on {trunk}'
+    file = f'{_LPIPS}/{name}.pth'
+    size = f'lpips_{name}'
+    return Entry('lpips', size, file, 'BSD-2-Clause', '[0, 1]', parameters, used, trunk=trunk)
 
 
 _V1, _V2, _V2_BASE = (
@@ -118,17 +133,20 @@ ENTRIES = {
     'efficientnet_b1': _torchvision(
         'efficientnet', 'efficientnet_b1', 'efficientnet_b1-c27df63c.pth', 7_794_184, 'efficientnet'
     ),
+    'efficientnet_b1_v1': _torchvision(
+        'efficientnet',
+        'efficientnet_b1_v1',
+        'efficientnet_b1_rwightman-bac287d4.pth',
+        7_794_184,
+        'targets',
+    ),
     'resnet50': _torchvision('resnet', 'resnet50', 'resnet50-0676ba61.pth', 25_557_032, 'targets'),
     'resnet50_v2': _torchvision(
         'resnet', 'resnet50_v2', 'resnet50-11ad3fa6.pth', 25_557_032, 'targets'
     ),
     'swav': Entry('resnet', 'swav', _SWAV, 'CC BY-NC 4.0', _UNIT, 23_508_032, 'metric swav'),
-    'lpips_alex': Entry(
-        'lpips', 'lpips_alex', f'{_LPIPS}/alex.pth', 'BSD-2-Clause', _SIGNED, 1_152, 'metric lpips'
-    ),
-    'lpips_vgg': Entry(
-        'lpips', 'lpips_vgg', f'{_LPIPS}/vgg.pth', 'BSD-2-Clause', _SIGNED, 1_472, 'metric lpips'
-    ),
+    'lpips_alex': _lpips('alex', 1_152, 'alexnet'),
+    'lpips_vgg': _lpips('vgg', 1_472, 'vgg16'),
 }
 
 
@@ -199,12 +217,16 @@ def _converted(name: str, entry: Entry, cache: pathlib.Path) -> pathlib.Path:
     folder = cache / f'converted--{name}'
     if folder.is_dir():
         return folder
-    file = entry.where.rpartition('/')[2]
+    where, trunk = entry.where, ''
+    if entry.trunk:
+        where += f' and {ENTRIES[entry.trunk].where}'
+        trunk = f' --trunk={ENTRIES[entry.trunk].file}'
     raise errors.DataMissing(
-        f'{name} is not on this machine', folder,
-        f'fetch {entry.where} and run, with torch: '
-        f'python launch/convert.py --source={file} --net={name} --out={folder}',
-    )  # fmt: skip
+        f'{name} is not on this machine',
+        folder,
+        f'fetch {where} and run, with torch: python launch/convert.py --source={entry.file} '
+        f'--net={name} --out={shlex.quote(str(folder))}{trunk}',
+    )
 
 
 def _from_hub(name: str, entry: Entry, cache: pathlib.Path, offline: bool) -> pathlib.Path:

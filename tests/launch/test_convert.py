@@ -11,7 +11,7 @@ import transformers
 
 from launch import convert
 from recon.core import errors
-from recon.zoo import alexnet, tensors, weights
+from recon.zoo import alexnet, lpips, tensors, weights
 from tests.zoo import checkpoints, reference
 
 VAE = dict(
@@ -213,6 +213,29 @@ def test_wrong_words_are_told_in_one_line(small, tmp_path, capsys):
 def test_nothing_of_torch_is_imported_before_it_is_needed():
     code = 'import sys; from launch import convert; sys.exit("torch" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code]).returncode == 0
+
+
+def test_lpips_is_joined_with_its_trunk(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(lpips.RELEASED, 'lpips_alex', lpips.Config(widths=(2, 3, 4, 5, 6)))
+    shapes = weights.expected(lpips, lpips.LPIPS(lpips.RELEASED['lpips_alex']))
+    rng = np.random.default_rng(5)
+    wanted = {
+        tensors.name_of(path): rng.normal(size=tensors.shape_of_theirs(s.shape, path[-1]))
+        for path, s in shapes.items()
+    }
+    torchs = {k: torch.from_numpy(v.astype(np.float32)) for k, v in wanted.items()}
+    trunk = {f'features.{k.split(".", 2)[2]}': v for k, v in torchs.items() if 'slice' in k}
+    torch.save(trunk | {'classifier.6.bias': torch.ones(3)}, tmp_path / 'trunk.pth')
+    torch.save({k: v for k, v in torchs.items() if 'lin' in k}, tmp_path / 'alex.pth')
+    words = (f'--source={tmp_path / "alex.pth"}', f'--out={tmp_path / "net"}')
+    assert run(*words) == 2
+    assert 'needs a --trunk' in capsys.readouterr().err
+    assert run(*words, f'--trunk={tmp_path / "alex.pth"}') == 2
+    assert run(*words, f'--trunk={tmp_path / "trunk.pth"}') == 0
+    found = tensors.state(weights.load(tmp_path / 'net').params)
+    assert len(found) == len(wanted) == 15
+    for name, value in found.items():
+        np.testing.assert_array_equal(value, torchs[name], name)
 
 
 @pytest.mark.long

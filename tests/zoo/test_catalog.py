@@ -82,6 +82,13 @@ def test_a_pickled_net_is_looked_up_where_it_was_converted_to(tmp_path):
     assert catalog.resolve('alexnet', cache=tmp_path, offline=False) == folder
 
 
+def test_weights_without_a_trunk_say_where_the_trunk_is(tmp_path):
+    with pytest.raises(errors.DataMissing, match=r'v0.1/vgg.pth and .*/vgg16-397923af.pth') as told:
+        catalog.resolve('lpips_vgg', cache=tmp_path)
+    assert '--source=vgg.pth --net=lpips_vgg' in str(told.value)
+    assert str(told.value).endswith('--trunk=vgg16-397923af.pth')
+
+
 def test_without_a_cache_huggingface_hubs_own_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path))
     (tmp_path / 'converted--vgg19').mkdir()
