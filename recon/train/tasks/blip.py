@@ -24,7 +24,7 @@ from recon.train.tasks import _caption_scores, _scenes
 from recon.zoo import blip, tokenizers, weights
 
 SETTINGS = {
-    'steps': 3400,
+    'steps': 2600,
     'batch': 32,
     'learning_rate': 1.2e-3,
     'schedule': 'cosine',
@@ -56,8 +56,8 @@ _HEADS = (
 def config(words: int) -> blip.Config:
     """Sizes for a tokenizer of `words` ids; the id after them opens a caption."""
     return blip.Config(
-        blip.Vision(160, 640, 4, 5, image_size=64, patch_size=8),
-        blip.Text(words + 1, 128, 512, 2, 4, 56, bos_token_id=words, sep_token_id=3,
+        blip.Vision(160, 640, 4, 5, image_size=64, patch_size=8, hidden_act='relu'),
+        blip.Text(words + 1, 128, 512, 2, 4, 56, 'relu', bos_token_id=words, sep_token_id=3,
                   pad_token_id=0, eos_token_id=3),
     )  # fmt: skip
 
