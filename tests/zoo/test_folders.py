@@ -97,7 +97,8 @@ def test_of_two_variants_one_must_be_named(net):
 def test_a_sharded_variant_is_read(net):
     folder, params = net
     shard(folder, ('model.fp16-00001-of-00002', 'model.fp16-00002-of-00002'), '.fp16')
-    checkpoints.assert_same(weights.load(folder, variant='fp16').params, params)
+    for variant in ('fp16', None):  # alone, it need not be named
+        checkpoints.assert_same(weights.load(folder, variant=variant).params, params)
 
 
 def cached(tmp_path, net, commits=('abc123',), main='abc123'):

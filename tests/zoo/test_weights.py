@@ -32,6 +32,8 @@ TEXT = dict(
     num_attention_heads=2, max_position_embeddings=11,
 )  # fmt: skip
 
+OLD = {'to_q': 'query', 'to_k': 'key', 'to_v': 'value', 'to_out.0': 'proj_attn'}
+
 
 @pytest.fixture(scope='module')
 def vae(tmp_path_factory):
@@ -107,12 +109,11 @@ def test_bfloat16_on_disk_is_read(tmp_path):
 @pytest.mark.parametrize('axes', [(), (1, 1)])
 def test_old_names_of_the_autoencoders_attention_are_read(vae, tmp_path, axes):
     net, folder = vae
-    new = {'to_q': 'query', 'to_k': 'key', 'to_v': 'value', 'to_out.0': 'proj_attn'}
 
     def age(state):
         out = {}
         for name, value in state.items():
-            old = next((name.replace(k, v) for k, v in new.items() if f'.{k}.' in name), name)
+            old = next((name.replace(k, v) for k, v in OLD.items() if f'.{k}.' in name), name)
             is_matrix = old != name and value.ndim == 2
             out[old] = value.reshape(*value.shape, *axes) if is_matrix else value
         assert sum(name.endswith('proj_attn.weight') for name in out) == 2
@@ -138,22 +139,25 @@ def test_a_text_encoder_is_read_with_and_without_prefix_and_with_its_buffer(tmp_
         checkpoints.assert_same(weights.load(folder).params, wanted.params)
 
 
-def flax_names(params):
-    """Our parameters nested and named as diffusers' Flax nets had them."""
+def flax_names(params, attention=True):
+    """Our parameters by path, named as diffusers' Flax nets had them."""
     out = {}
     for path, leaf in tensors.flatten(params).items():
-        dotted = '.'.join(path[:-1]).replace('to_q', 'query').replace('to_k', 'key')
-        dotted = dotted.replace('to_v', 'value').replace('to_out.0', 'proj_attn')
+        dotted = '.'.join(path[:-1])
+        if attention:  # the autoencoder's
+            for new, old in OLD.items():
+                dotted = dotted.replace(new, old)
         joined = ''.join(f'_{x}' if x.isdigit() else f'.{x}' for x in dotted.split('.'))
         out[(*joined[1:].split('.'), path[-1])] = np.asarray(leaf)
-    return tensors.unflatten(out)
+    return out
 
 
 @pytest.mark.parametrize('dtype', [np.float32, ml_dtypes.bfloat16])
 def test_a_flax_folder_of_diffusers_is_read(vae, tmp_path, dtype):
     _, folder = vae
     wanted = weights.load(folder).params
-    flax = jax.tree.map(lambda x: np.asarray(x).astype(dtype), flax_names(wanted))
+    flax = {path: leaf.astype(dtype) for path, leaf in flax_names(wanted).items()}
+    flax = tensors.unflatten(flax)
     assert 'resnets_0' in flax['encoder']['down_blocks_0']
     assert 'query' in flax['encoder']['mid_block']['attentions_0']
     path = tmp_path / 'diffusion_flax_model.msgpack'
@@ -387,4 +391,16 @@ def test_a_captioner_whose_file_repeats_what_is_tied_is_read(tmp_path):
     state['text_decoder.cls.predictions.decoder.bias'] = np.zeros(len(words), np.float32)
     state['text_decoder.bert.embeddings.position_ids'] = np.arange(9)[None]
     safetensors.numpy.save_file(state, path)
+    checkpoints.assert_same(weights.load(tmp_path).params, wanted)
+
+
+def test_a_flax_unet_is_read(tmp_path):
+    unet(attention_head_dim=2).save_pretrained(tmp_path)
+    wanted = weights.load(tmp_path).params
+    flax = tensors.unflatten(flax_names(wanted, attention=False))
+    block = flax['down_blocks_0']['attentions_0']['transformer_blocks_0']
+    assert {'net_0', 'net_2'} == set(block['ff']) and 'to_out_0' in block['attn1']
+    assert set(flax['time_embedding']) == {'linear_1', 'linear_2'}
+    (tmp_path / 'diffusion_pytorch_model.safetensors').unlink()
+    (tmp_path / 'diffusion_flax_model.msgpack').write_bytes(flax_bytes({'params': flax}))
     checkpoints.assert_same(weights.load(tmp_path).params, wanted)
