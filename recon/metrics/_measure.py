@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from recon.metrics import identify, naming, pixel
-
-_RESIZED = ('pixcorr', *pixel.WINDOWS)  # what a protocol has a size for
+from recon.metrics import identify, naming, pixel, protocols
 
 
 def measure(parsed, pictures):
@@ -23,7 +21,7 @@ def measure(parsed, pictures):
 def _plain(kind, pictures):
     """Metrics of a picture and its own truth."""
     extra = {'net': 'pixel', 'weights': 'none', 'protocol': 'own'}
-    if kind in _RESIZED:
+    if kind in protocols.RESIZED:
         extra['protocol'], pictures = pictures.protocol, pictures.resized
     pair, chance = (pictures.recon, pictures.truth), None
     if kind in pixel.WINDOWS:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from recon.core import errors, image
-from recon.metrics import naming, protocols, suite
+from recon.metrics import _perceptual, naming, protocols, suite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +122,7 @@ def nets(
       dtype: of the nets' computation, default float32.
 
     Returns:
-      {feature: Feature}; features of one net share its weights.
+      {feature: Feature}, features of one net share its weights; {lpips_<net>: Perceptual}.
 
     Raises:
       ConfigError: see `check`; a folder that holds another net than its name says.
@@ -131,6 +131,9 @@ def nets(
     check(names, protocol, path, retrieval=retrieval)
     found, loaded, made = protocols.find(protocol).features, {}, {}
     for name in naming.features(names, retrieval):
+        if name in protocols.COMPARING:
+            made[name] = _perceptual.Perceptual(_load(name, _folder(name, name, path)), batch=batch)
+            continue
         node = found[name]
         if node.net not in loaded:
             loaded[node.net] = _load(node.net, _folder(name, node.net, path))

@@ -22,6 +22,7 @@ ELSEWHERE = {
     'voxel_r|voxel_r2|ceiling_fraction': 'responses of voxels',
     'latent_l1': 'latents',
 }
+LPIPS_SIDE = 32  # below it, nothing is left after the last pooling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,12 @@ def check(names, nets=None, *, n: int | None = None, size: tuple[int, int] | Non
         parsed = parse(name, nets or {})
         if size is not None and name in pixel.WINDOWS:
             pixel.check_size(name, size)
+        if size is not None and parsed.kind == 'lpips' and min(size) < LPIPS_SIDE:
+            raise errors.ConfigError(
+                f'{name} needs {LPIPS_SIDE} pixels a side, pictures have {size[0]} x {size[1]}',
+                'config.metrics',
+                'leave it out: growing the pictures would score the interpolation',
+            )
         if n is not None and parsed.kind == 'nway' and not 2 <= parsed.k <= n:
             raise errors.ConfigError(
                 f'{name} chooses among {parsed.k} images, there are {n}',

@@ -92,8 +92,8 @@ NETS = {
     'efficientnet_b1': Net('efficientnet', _B1),  # IMAGENET1K_V2, which MindEye took
     'efficientnet_b1_v1': Net('efficientnet', _B1),  # IMAGENET1K_V1, which Brain-Diffuser took
     'swav': Net('resnet', {'layers': (3, 4, 6, 3), 'width_per_group': 64, 'num_classes': 0}),
-    'lpips_alex': Net('lpips'),
-    'lpips_vgg': Net('lpips'),
+    'lpips_alex': Net('lpips', {'net': 'alex'}),
+    'lpips_vgg': Net('lpips', {'net': 'vgg'}),
 } | {
     name: Net('clip', dict(zip(_CLIP_SIZES, sizes, strict=True)))
     for name, sizes in (
@@ -103,6 +103,7 @@ NETS = {
         ('clip_vit_h14', (1280, 32, 14, 224, 'gelu')),
     )
 }
+RESIZED = ('pixcorr', 'ssim', 'ssim_skimage019', 'ssim_uniform7')  # what `pictures` is for
 COMPARING = ('lpips_alex', 'lpips_vgg')  # nets that compare two pictures: keys of NETS, metrics too
 
 TINY = {

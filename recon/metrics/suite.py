@@ -37,7 +37,10 @@ def check(names, nets=None, *, n=None, size=None, protocol: str = 'own') -> None
       ConfigError: also for a direction that is not the protocol's.
     """
     published = protocols.find(protocol)
-    naming.check(names, nets, n=n, size=None if published.pictures else size)
+    resized = [name for name in names if published.pictures and name in protocols.RESIZED]
+    rest = [name for name in names if name not in resized]
+    naming.check(names, nets, n=n)
+    naming.check(rest or names, nets, size=size if rest else None)
     for name in names:
         kind = naming.parse(name, nets or {}).kind
         if kind.startswith('two_way') and kind not in published.directions:

@@ -9,8 +9,8 @@ from PIL import Image
 
 from recon.core import errors, image
 from recon.metrics import feature, protocols, suite
-from recon.zoo import _folders, alexnet, clip, weights
-from tests.zoo import reference
+from recon.zoo import _folders, alexnet, clip, efficientnet, inception, lpips, resnet, weights
+from tests.zoo import reference, vision
 
 torchvision = pytest.importorskip('torchvision')
 
@@ -157,6 +157,65 @@ def test_mindeyes_clip_is_torchs_after_a_bilinear_resize(antialias):
     np.testing.assert_allclose(found['two_way_clip'].per_unit, two_way(a, b))
 
 
+def calibrated(module, pixels):
+    """Norms get the statistics of `pixels`: with random ones all pictures have one vector."""
+    for norm in module.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.momentum = None
+            norm.reset_running_stats()
+    with torch.no_grad():
+        module.train()(pixels)
+    return module.eval()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ('name', 'net', 'size', 'builder'),
+    [
+        ('inception', inception.Inception3, 342, 'inception_v3'),
+        ('effnet', efficientnet.EfficientNet, 255, 'efficientnet_b1'),
+        ('swav', resnet.ResNet, 224, 'resnet50'),
+    ],
+)
+def test_the_other_nets_of_mindeye_give_the_distances_of_torch(name, net, size, builder):
+    torch.manual_seed(4)
+    options = {'init_weights': False, 'transform_input': True} if name == 'inception' else {}
+    theirs = getattr(torchvision.models, builder)(**options)
+    truth, recon = pictures(5, 64, 17), pictures(5, 64, 18)
+    recon = (recon + truth) / 2
+
+    def seen(x):
+        x = reference.nchw(x)
+        for side in (256, size):
+            x = torch.nn.functional.interpolate(x, (side, side), mode='bilinear')
+        return (x - MEAN) / STD
+
+    theirs = calibrated(theirs, seen(truth))
+    module = __import__(net.__module__, fromlist=['x'])
+    config = module.RELEASED['swav' if name == 'swav' else builder]
+    if name == 'swav':
+        theirs.fc = torch.nn.Identity()
+    params = reference.params(theirs, net(config), *module.example(config), table=module.TABLE)
+    node = protocols.find('mindeye').features[name]
+    ours = feature.Feature(loaded(net(config), params, name), node, 'mindeye', batch=4)
+
+    def in_torch(x):
+        with torch.no_grad():
+            return vision.nodes(theirs, ('avgpool',), seen(x))['avgpool'].flatten(1)
+
+    a, b = in_torch(truth), in_torch(recon)
+    # Norms that were calibrated on few pictures amplify rounding: torch's own float32 is 3e-5 from
+    # its float64 here. The nets' parity is in tests/zoo.
+    assert reference.relative(ours(truth), a) < 2e-4
+    assert min(1 - np.corrcoef(a)[0, 1:]) > 0.01, 'pictures must differ for it'
+    names = (f'corrdist_{name}', f'two_way_{name}')
+    found = suite.score(names, recon, truth, seed=0, permutations=0, nets={name: ours})
+    a, b = a.numpy(), b.numpy()
+    distance = [1 - np.corrcoef(x, y)[0, 1] for x, y in zip(a, b, strict=True)]
+    np.testing.assert_allclose(found[names[0]].per_unit, distance, atol=1e-4)
+    np.testing.assert_allclose(found[names[1]].per_unit, two_way(a, b))
+
+
 def test_directions_are_told_apart_where_they_differ():
     r = np.random.default_rng(13)
     truth = r.random((7, 4, 4, 3)).astype(np.float32)
@@ -225,6 +284,56 @@ def test_nets_are_made_for_the_names_that_ask(embedded):
         names[1]
     ]
     assert grey.n_undefined == 0
+
+
+@pytest.fixture(scope='module')
+def comparing(tmp_path_factory):
+    """A folder of LPIPS with a small trunk and random weights."""
+    path = tmp_path_factory.mktemp('lpips')
+    module = lpips.LPIPS(lpips.Config('alex', (8, 12, 10, 6, 6)))
+    shapes = jax.eval_shape(module.init, jax.random.key(0), *lpips.example(module.config))
+    r = np.random.default_rng(1)
+    params = jax.tree.map(lambda x: 0.3 * r.normal(size=x.shape), shapes['params'])
+    for i in range(5):  # the released ones are fitted to be positive
+        params[f'lin{i}.model.1']['kernel'] = np.abs(params[f'lin{i}.model.1']['kernel'])
+    weights.save(path / 'lpips_alex', module, params, dtype=np.float32)
+    return path
+
+
+def test_lpips_of_all_pairs_is_that_of_each(comparing):
+    net = feature.nets(('lpips_alex', 'mse'), 'mindeye', comparing)['lpips_alex']
+    truth, recon = pictures(7, 48, 21), pictures(5, 48, 22)
+    whole = net.matrix(recon, truth)
+    assert whole.shape == (7, 5)
+    for j in range(5):
+        each = net(np.repeat(recon[j : j + 1], 7, 0), truth)
+        np.testing.assert_allclose(whole[:, j], each, atol=2e-6)
+    assert np.abs(net(truth, truth)).max() < 1e-12 < net(recon, truth[:5]).min()
+
+
+@pytest.mark.parametrize('n', [3, 20])
+def test_lpips_is_an_entry_like_any_other(comparing, n):
+    nets = feature.nets(('lpips_alex',), path=comparing)
+    truth, recon = pictures(n, 40, 23), pictures(n, 40, 24)
+    options = dict(seed=0, permutations=9, nets=nets)
+    entry = suite.score(('lpips_alex',), recon, truth, **options)['lpips_alex']
+    whole = nets['lpips_alex'].matrix(recon, truth)
+    np.testing.assert_allclose(entry.per_unit, np.diagonal(whole), atol=2e-6)
+    assert entry.chance == pytest.approx(whole[~np.eye(n, dtype=bool)].mean(), abs=1e-6)
+    assert entry.better == 'lower' and 'sha256' in entry.extra['weights']
+    grey = suite.score(('lpips_alex',), recon, truth, channels=1, **options)['lpips_alex']
+    assert grey.mean != entry.mean
+    with pytest.raises(errors.ConfigError, match='lpips_alex needs 32 pixels a side.* 16 x 16'):
+        suite.score(('lpips_alex',), recon[:, :16, :16], truth[:, :16, :16], **options)
+
+
+def test_lpips_gives_no_features(comparing):
+    with pytest.raises(errors.ConfigError, match='has no net'):
+        feature.nets(('two_way_lpips_alex',), path=comparing)
+    (comparing / 'lpips_alex').rename(comparing / 'lpips_vgg')
+    with pytest.raises(errors.ConfigError, match="not the released lpips_vgg: net 'alex'"):
+        feature.nets(('lpips_vgg',), path=comparing)
+    (comparing / 'lpips_vgg').rename(comparing / 'lpips_alex')
 
 
 def test_retrieval_asks_for_its_net(embedded):
