@@ -3,7 +3,7 @@
 Run: python -m benchmarks.bench_train [mlp autoencoder]. `mlp`: 30 million parameters, batch 16,
 AdamW: the size of a brain decoder, where the optimizer's traffic through memory is most of the
 work. `autoencoder`: the tiny one of the zoo on 64 x 64 pictures, batch 8, beside diffusers' own
-class with the same weights. Each step takes a batch of numpy arrays and gives the loss as a float.
+class of the same sizes. Each step takes a batch of numpy arrays and gives the loss as a float.
 torch is run eagerly with its fused optimizer, as its users train on a CPU, and with the default
 one; parameters of one axis do not decay in either.
 """
