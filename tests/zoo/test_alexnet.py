@@ -82,11 +82,7 @@ def test_the_released_size_has_torchvisions_tensors():
 
 @pytest.mark.parametrize('size', [(300, 301), (256, 225), (97, 64)])
 def test_prepare_is_torchvisions_preprocessing(size):
-    images = np.random.default_rng(1).random((2, *size, 3), np.float32)
-    preset = models.AlexNet_Weights.IMAGENET1K_V1.transforms()
-    expected = reference.nhwc(preset(reference.nchw(images).double()))  # float32's own error: 4e-5
-    found = jax.jit(alexnet.prepare, static_argnums=0)(alexnet.Config(), images)
-    assert np.abs(np.asarray(found) - expected).max() < 1e-5
+    vision.assert_prepares(alexnet, alexnet.Config(), models.AlexNet_Weights.IMAGENET1K_V1, size)
 
 
 def test_normalise_is_torchvisions():

@@ -14,6 +14,21 @@ def pictures(shape, seed):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
+def key(seed):
+    """A jax key."""
+    return jax.random.key(seed)
+
+
+def assert_prepares(net, config, released, size):
+    """`net.prepare` equals the preprocessing that comes with torchvision's `released` weights."""
+    images = np.random.default_rng(size).random((2, *size, 3), np.float32)
+    # In float64, since float32's own error is 4e-5 there.
+    expected = reference.nhwc(released.transforms()(reference.nchw(images).double()))
+    found = jax.jit(net.prepare, static_argnums=0)(config, images)
+    assert found.shape == expected.shape
+    assert np.abs(np.asarray(found) - expected).max() < 1e-5
+
+
 def perturb(module, seed, scale=0.1):
     """`reference.perturb`, and statistics of norms away from 0 and 1; in place, returned."""
     reference.perturb(module, seed, scale)
@@ -79,6 +94,34 @@ def output_difference(theirs, ours, shape, seed, table=None, change=lambda param
     with torch.no_grad():
         expected = theirs(reference.nchw(x))
     return reference.relative(jax.jit(ours.apply)({'params': params}, x), expected)
+
+
+def from_tensors(ours, named, *example):
+    """{tensor name: array} -> parameters of our net."""
+    return tensors.params(named, jax.eval_shape(ours.init, jax.random.key(0), *example)['params'])
+
+
+def block_difference(theirs, ours, x, *, gradient=False):
+    """Differences of one block: (output,), or (output, gradient); x is [n h w c]."""
+    named = {name: value.numpy() for name, value in theirs.state_dict().items()}
+    params = from_tensors(ours, named, x)
+    y = reference.nchw(x).requires_grad_(True)
+    expected = theirs(y)
+    weights = np.random.default_rng(0).normal(size=reference.nhwc(expected).shape)
+    (slope,) = torch.autograd.grad((expected * reference.nchw(weights)).sum(), y)
+
+    def scalar(x):  # a function of its own each time, so that it is compiled anew
+        result = ours.apply({'params': params}, x)
+        return (result * weights).sum(), result
+
+    if not gradient:
+        result = jax.jit(scalar)(x)[1]
+        return (reference.relative(result, reference.nhwc(expected)),)
+    (_, result), found = jax.jit(jax.value_and_grad(scalar, has_aux=True))(x)
+    return (
+        reference.relative(result, reference.nhwc(expected)),
+        reference.relative(found, reference.nhwc(slope)),
+    )
 
 
 def shapes(ours, example):

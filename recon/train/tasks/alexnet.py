@@ -25,23 +25,23 @@ from recon.train.tasks import _scenes
 from recon.zoo import alexnet, weights
 
 SETTINGS = {
-    'steps': 4000,
-    'batch': 128,
+    'steps': 3600,
+    'batch': 64,
     'learning_rate': 2e-3,
     'schedule': 'cosine',
     'warmup': 0.05,
     'weight_decay': 0.02,
     'clip': 1.0,
     'ema': 0.998,
-    'norm_batches': 24,
+    'norm_batches': 32,
     'scenes': 65_700,
-    'save_every': 500,
-    'log_every': 50,
+    'save_every': 1000,
+    'log_every': 100,
 }
 ASIDE = 1000  # the last training scenes, on which the training is watched
 FOLDER = 'alexnet'
 _SIDE = 7  # cells on a side of 'features.11' at 64 pixels
-_WHERE = 4.0  # weight of the second head's loss
+_WHERE = 10.0  # weight of the second head's loss
 _EPSILON = 1e-5
 _DIRECTED = [scenes.CATEGORIES.index(name) for name in ('word', 'letter')]
 
