@@ -24,7 +24,7 @@ from recon.train.tasks import _caption_scores, _scenes
 from recon.zoo import blip, tokenizers, weights
 
 SETTINGS = {
-    'steps': 2600,
+    'steps': 2000,
     'batch': 32,
     'learning_rate': 1.2e-3,
     'schedule': 'cosine',
