@@ -214,6 +214,16 @@ def test_the_digest_of_large_files_is_of_samples_and_of_their_size(tmp_path, mon
     assert _folders.digest([path]) != large
 
 
+def test_the_digest_tells_where_one_file_ends_and_the_next_begins(tmp_path):
+    a, b = tmp_path / 'a', tmp_path / 'b'
+    found = set()
+    for first, second in ((b'ab', b'c'), (b'a', b'bc'), (b'', b'abc')):
+        a.write_bytes(first)
+        b.write_bytes(second)
+        found.add(_folders.digest([a, b]))
+    assert len(found) == 3
+
+
 def test_flax_is_read_where_there_are_no_plain_safetensors(net):
     import flax.serialization
 

@@ -47,8 +47,9 @@ def test_bert_gives_every_word_one_token_and_knows_the_prompt(bert):
 @pytest.mark.parametrize('which', ['clip', 'bert'])
 def test_captions_come_back_word_for_word(which, request):
     tokenizer = request.getfixturevalue(which)[2]
-    ids = np.pad(tokenizer.encode(CAPTIONS, 50), ((0, 0), (0, 1)), constant_values=9_999)
-    back = tokenizer.decode(ids)  # with an id that no vocabulary has
+    # With ids that no vocabulary has.
+    ids = np.pad(tokenizer.encode(CAPTIONS, 50), ((0, 0), (1, 1)), constant_values=(-1, 9_999))
+    back = tokenizer.decode(ids)
     assert [text.replace(' ,', ',') for text in back] == CAPTIONS
 
 

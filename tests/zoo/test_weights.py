@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import torch
 import transformers
 
 from recon.core import errors
-from recon.zoo import alexnet, clip, tensors, weights
+from recon.zoo import _folders, _safetensors, alexnet, clip, tensors, weights
 from tests.zoo import checkpoints, reference
 
 VAE = dict(
@@ -228,7 +229,6 @@ def test_a_tied_parameter_is_taken_from_the_tensor_that_it_equals():
         ('words', 'embedding'): jax.ShapeDtypeStruct((7, 3), jnp.float32),
     }
     words = np.arange(21, dtype=np.float32).reshape(7, 3)
-    from recon.zoo import _safetensors
 
     stored = {'words.weight': _safetensors.Stored((7, 3), words.dtype, None, lambda: words)}
     table = tensors.Table(tied={'head.weight': 'words.weight'})
@@ -404,3 +404,20 @@ def test_a_flax_unet_is_read(tmp_path):
     (tmp_path / 'diffusion_pytorch_model.safetensors').unlink()
     (tmp_path / 'diffusion_flax_model.msgpack').write_bytes(flax_bytes({'params': flax}))
     checkpoints.assert_same(weights.load(tmp_path).params, wanted)
+
+
+EMBEDDED = sorted(path.parent.name for path in (_folders.ASSETS / 'tiny').glob('*/config.json'))
+
+
+@pytest.mark.parametrize('part', EMBEDDED)
+def test_an_embedded_net_loads_and_is_stamped_with_its_scenes(part):
+    loaded = weights.load(f'tiny/{part}')
+    assert re.fullmatch(rf'tiny/{part} scenes_version \d+ sha256:[0-9a-f]{{16}}', loaded.stamp)
+    held = [np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(loaded.params)]
+    assert all(held)
+
+
+def test_the_embedded_nets_together_stay_small():
+    files = [path for path in (_folders.ASSETS / 'tiny').rglob('*') if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 25 * 10**6
+    assert not any(path.suffix in _folders.PICKLES for path in files)
