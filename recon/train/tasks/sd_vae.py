@@ -1,8 +1,12 @@
-"""The tiny autoencoder: scenes at 64 x 64 <-> 8 x 8 x 16 latents of about unit variance.
+"""The tiny autoencoder: scenes at 64 x 64 <-> 8 x 8 x 32 latents of about unit variance.
 
-Its latents serve a diffusion net and linear decoders, so that they are pulled to a Gaussian a
-little, and every channel is brought to the same mean and variance at the end.
+It starts from a linear code (`_sd_vae_start.py`). Its latents serve a diffusion net and linear
+decoders, so that they are pulled to a Gaussian a little, and every channel is brought to the same
+mean and variance at the end.
 """
+
+import dataclasses
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -11,34 +15,38 @@ import numpy as np
 from recon.core import image, resize
 from recon.data.simulator import scenes
 from recon.metrics import pixel
-from recon.train import loop, optim, step
+from recon.train import checkpoint, loop, optim, step
 from recon.train import state as states
-from recon.train.tasks import _scenes
-from recon.zoo import sd_vae, tensors, weights
+from recon.train.tasks import _scenes, _sd_vae_start
+from recon.zoo import sd_vae, weights
 
 SETTINGS = {
-    'steps': 4000,
+    'steps': 5000,
     'batch': 8,
-    'learning_rate': 2e-3,
+    'crop': 32,
+    'whole': 0.25,
+    'whole_batch': 4,
+    'learning_rate': 1e-3,
     'schedule': 'cosine',
-    'warmup': 0.03,
+    'warmup': 0.05,
     'b2': 0.99,
     'clip': 1.0,
     'ema': 0.998,
-    'squared': 2.0,
+    'squared': 10.0,
     'kl': 1e-4,
     'scenes': 65_700,
-    'save_every': 500,
+    'save_every': 250,
     'log_every': 50,
 }
 CONFIG = {
     'block_out_channels': (16, 32, 64, 80),
     'layers_per_block': 1,
-    'latent_channels': 16,
+    'latent_channels': 32,
     'norm_num_groups': 2,
     'sample_size': 64,
 }
 ASIDE = 1000  # the last training scenes, on which the training is watched
+_FITTED = 200  # scenes that the start is fitted to
 FOLDER = 'sd_vae'
 PART = 'vae'  # its name among the parts of a Stable Diffusion folder
 
@@ -54,56 +62,67 @@ def run(settings: dict, out, work, *, seed: int = 0, stop=lambda: False) -> None
       stop: asked before every step.
     """
     drawn = _scenes.training(work, settings['scenes'])
-    rows = len(drawn.ids) - ASIDE
+    images, rows = drawn.images, len(drawn.ids) - ASIDE
+    aside, folder = images[rows:], pathlib.Path(work) / FOLDER
     net = sd_vae.AutoencoderKL(sd_vae.Config(**CONFIG))
     optimizer = optim.make(settings, settings['steps'])
     root = jax.random.key(seed)
-    state = states.create(
-        lambda rng: begin(net, rng), optimizer, jax.random.fold_in(root, 0), ema=True
-    )
-
-    def batch_at(i):
-        chosen = np.sort(_scenes.batch_indices(seed, i, rows, settings['batch']))
-        return {'images': drawn.images[chosen]}
+    start = _start(net, images[: min(_FITTED, rows)], seed, folder / 'start')
 
     def loss(params, batch, rng):
         return objective(net, params, batch['images'], settings, rng)
 
     def validate(state):
-        aside = drawn.images[rows : rows + 125]
-        error = squared_errors(_rebuilt(net, state.averaged, aside), aside)
+        error = squared_errors(_rebuilt(net, state.averaged, aside[:125]), aside[:125])
         return {'loss': error.mean(), 'psnr': psnr(error).mean()}
 
     state = loop.fit(
         step.single(loss, optimizer, ema=settings['ema']),
-        state,
-        batch_at,
+        states.create(lambda _: start, optimizer, jax.random.fold_in(root, 0), ema=True),
+        lambda i: batch(images, rows, settings, seed, i),
         steps=settings['steps'],
-        folder=f'{work}/{FOLDER}',
+        folder=folder,
         rng=jax.random.fold_in(root, 1),
         save_every=settings['save_every'],
         log_every=settings['log_every'],
         stop=stop,
         validate=validate,
     )
-    net, params = standardised(net, jax.device_get(state.averaged), drawn.images[rows:])
+    net, params = standardised(net, jax.device_get(state.averaged), aside)
     weights.save(f'{out}/{PART}', net, params, extra={'scenes_version': scenes.SCENES_VERSION})
 
 
-def begin(net, rng) -> dict:
-    """Parameters to start from, so that much is learnt in few steps.
+def _start(net, images, seed: int, path: pathlib.Path) -> dict:
+    """Parameters to start from, fitted once and kept at `path`."""
+    kept = checkpoint.load(path, fingerprint := f'seed {seed}, {len(images)} scenes')
+    if kept is None:
+        shapes = jax.eval_shape(net.init, jax.random.key(0), *sd_vae.example(net.config))['params']
+        kept = _sd_vae_start.params(net, shapes, images, seed)
+        checkpoint.save(path, kept, fingerprint)
+    return jax.tree.map(jnp.asarray, kept)
 
-    Residual blocks begin as the identity (Zhang et al. 2019, 'Fixup initialization'), and the
-    latents with little noise, since much of it hides them.
+
+def batch(images, rows: int, settings: dict, seed: int, i: int) -> dict:
+    """Of step `i`: crops, which cost little a step, and whole pictures in the last steps.
+
+    Args:
+      images: [m 64 64 3] uint8.
+      rows: how many of them are trained on, the first.
+      settings: with `batch` crops of `crop` pixels, or `whole_batch` pictures in the last steps,
+        `whole` of all.
+      seed: of the order and of where the crops lie.
+      i: the step.
     """
-    params = net.init(rng, jnp.zeros((1, 64, 64, 3)))['params']
-    leaves = tensors.flatten(params)
-    for path, leaf in leaves.items():
-        if path[-2] in ('conv2', 'to_out.0'):
-            leaves[path] = jnp.zeros_like(leaf)
-    noise = ('quant_conv', 'bias')
-    leaves[noise] = leaves[noise].at[net.config.latent_channels :].set(-6.0)
-    return tensors.unflatten(leaves)
+    if i >= round(settings['steps'] * (1 - settings['whole'])):
+        chosen = _scenes.batch_indices(seed, i, rows, settings['whole_batch'])
+        return {'images': images[np.sort(chosen)]}
+    chosen = _scenes.batch_indices(seed, i, rows, settings['batch'])
+    size, rng = settings['crop'], np.random.default_rng((seed, i))
+    corners = rng.integers(0, images.shape[1] - size + 1, (len(chosen), 2))
+    crops = [
+        images[k, y : y + size, x : x + size] for k, (y, x) in zip(chosen, corners, strict=True)
+    ]
+    return {'images': np.stack(crops)}
 
 
 def objective(net, params, images, settings: dict, rng) -> tuple:
@@ -138,7 +157,6 @@ def standardised(net, params: dict, images) -> tuple:
       params: its parameters.
       images: [n h w 3] uint8, over which the variances are taken.
     """
-    config = net.config
     means = np.concatenate([_applied(net, 'encode')(params, part)[0] for part in _parts(images)])
     shift = means.mean((0, 1, 2), dtype=np.float64)
     deviation = means.std((0, 1, 2), dtype=np.float64)
@@ -155,9 +173,8 @@ def standardised(net, params: dict, images) -> tuple:
         },
     }
     params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), params)
-    changed = sd_vae.Config(**CONFIG | {'scaling_factor': float(f'{1 / common:.6g}')})
-    assert changed.block_out_channels == config.block_out_channels, config
-    return sd_vae.AutoencoderKL(changed), params
+    factor = float(f'{1 / common:.6g}')
+    return sd_vae.AutoencoderKL(dataclasses.replace(net.config, scaling_factor=factor)), params
 
 
 def squared_errors(ours, images) -> np.ndarray:
@@ -173,13 +190,13 @@ def psnr(error) -> np.ndarray:
 def measure(out, n: int = 1000) -> dict:
     """What `out/vae` reaches on the first `n` held-out scenes, beside bicubic resizing.
 
-    The pictures are shrunk to 18 and to 19 pixels on a side, 972 and 1,083 numbers a picture, and
-    enlarged again; the latents have 1,024.
+    The pictures are shrunk to 26 and to 27 pixels on a side, 2,028 and 2,187 numbers a picture, and
+    enlarged again; the latents have 2,048.
     """
     net = weights.load(f'{out}/{PART}')
     drawn = _scenes.held_out(n)
     ours = _rebuilt(net.module, net.params, drawn.images)
-    small = {side: _bicubic(drawn.images, side) for side in (18, 19)}
+    small = {side: _bicubic(drawn.images, side) for side in (26, 27)}
     unseen = scenes.has_unseen(drawn)
     groups = {'all': np.ones(n, bool), 'unseen_pairs': unseen, 'seen_pairs': ~unseen}
     reached = {}
