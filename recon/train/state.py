@@ -45,7 +45,9 @@ def create(init, optimizer: optax.GradientTransformation, rng, *, ema: bool = Fa
 
     def begin(rng):
         params = init(rng)
-        average = jax.tree.map(jnp.copy, params) if ema else None
-        return State(jnp.zeros((), jnp.int32), params, optimizer.init(params), average)
+        made = State(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+        # jnp.full(shape, 0.5) has a weak type, and what a step returns has none: a second trace.
+        made = jax.tree.map(lambda leaf: leaf.astype(leaf.dtype), made)
+        return made.replace(ema=made.params) if ema else made
 
     return jax.jit(begin)(rng)

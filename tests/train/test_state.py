@@ -25,5 +25,11 @@ def test_the_average_begins_at_the_parameters_in_arrays_of_its_own():
 
 
 def test_every_leaf_is_made_under_jit():
-    _, made = toy.build(4)
-    assert not any(leaf.weak_type for leaf in jax.tree.leaves(made))
+    traced = []
+
+    def init(rng):
+        traced.append(isinstance(rng, jax.core.Tracer))
+        return {'a': jnp.full((2, 2), 0.5)}
+
+    made = state.create(init, optim.make({}, 5), jax.random.key(0))
+    assert traced == [True] and not any(leaf.weak_type for leaf in jax.tree.leaves(made))
