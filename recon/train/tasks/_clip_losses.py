@@ -46,6 +46,41 @@ class Slots(nn.Module):
         return [*jnp.split(slots.reshape(-1, 9, 30), [17, 26], -1), sky, ground]
 
 
+def near(vision: dict, rng: np.random.Generator) -> dict:
+    """A picture's tower that begins by looking near: a small set of pictures does not teach that.
+
+    Positions begin as sines and cosines of row and column, as large as what patches show, and
+    queries begin as keys, so that a patch attends to patches that are near or alike.
+
+    Source: Beyer et al. 2022, https://arxiv.org/abs/2205.01580; Trockman and Kolter 2023,
+    https://arxiv.org/abs/2305.09828.
+
+    Args:
+      vision: parameters of clip.VisionTower, just made.
+      rng: of queries and keys.
+    """
+    out = dict(vision)
+    patches, width = vision['embeddings.position_embedding']['embedding'].shape
+    side, waves = int((patches - 1) ** 0.5), width // 4
+    angle = np.arange(side)[:, None] * np.pi / side * 1.2 ** -np.arange(waves) * 4
+    both = np.concatenate([np.sin(angle), np.cos(angle)], -1)  # [side width/2]
+    rows, columns = np.repeat(both, side, 0), np.tile(both, (side, 1))
+    grid = np.concatenate([rows, columns], -1)
+    out['embeddings.position_embedding'] = {
+        'embedding': jnp.asarray(np.concatenate([np.zeros((1, width)), grid]), jnp.float32)
+    }
+    for name in vision:
+        if name.startswith('encoder.'):
+            kernel = rng.normal(0, 0.7 * width**-0.5, (width, width)).astype(np.float32)
+            same = {
+                f'self_attn.{part}_proj': vision[name][f'self_attn.{part}_proj']
+                | {'kernel': jnp.asarray(kernel)}
+                for part in ('q', 'k')
+            }
+            out[name] = vision[name] | same
+    return out
+
+
 def text_loss(net: clip.Clip, settings: dict, whole, params: dict, batch: dict, rng=None):
     """Text tower and `Scene`: the loss and its parts.
 

@@ -25,15 +25,16 @@ from recon.zoo import clip, tokenizers, weights
 SETTINGS = {
     'text_steps': 700,
     'text_learning_rate': 2e-3,
-    'steps': 1100,
+    'text_batch': 128,
+    'steps': 6000,
     'learning_rate': 1e-3,
-    'batch': 128,
+    'batch': 64,
     'warmup': 0.05,
     'weight_decay': 0.05,
     'clip': 1.0,
     'b2': 0.98,
     'slots': 0.5,
-    'cells': 2.0,
+    'cells': 6.0,
     'teach': 5.0,
     'save_every': 100,
     'log_every': 20,
@@ -119,12 +120,14 @@ class _Training:
         place = np.array(self.drawn.place[rows], int)
         return np.array(self.drawn.images[rows]), _phrases.objects(self.drawn, rows), place
 
-    def fit(self, name: str, init, loss, validate, rate: float, steps: int) -> dict:
-        """Parameters on the host, after `steps`."""
-        settings = self.settings
-        optimizer = optim.make(settings | {'learning_rate': rate}, steps)
+    def fit(self, name: str, init, loss, validate) -> dict:
+        """Parameters on the host, trained as the settings say of `name`."""
+        settings, of = self.settings, 'text_' if name == 'text' else ''
+        steps = settings[f'{of}steps']
+        rate = {'learning_rate': settings[f'{of}learning_rate']}
+        optimizer = optim.make(settings | rate, steps)
         batches = _clip_batches.Batches(
-            *(self.drawn, self.count, self.speak, settings['batch'], self.seed),
+            *(self.drawn, self.count, self.speak, settings[f'{of}batch'], self.seed),
             pictures=name == 'vision',
         )
         state = loop.fit(
@@ -159,8 +162,7 @@ def _fit_text(training: _Training) -> dict:
         return _judge.scores(judge, np.asarray(told), present, place)
 
     loss = functools.partial(_clip_losses.text_loss, net, settings, training.whole)
-    rate, steps = settings['text_learning_rate'], settings['text_steps']
-    return training.fit('text', init, loss, validate, rate, steps)
+    return training.fit('text', init, loss, validate)
 
 
 def _fit_vision(training: _Training, text: dict) -> dict:
@@ -171,6 +173,9 @@ def _fit_vision(training: _Training, text: dict) -> dict:
     def init(rng):
         patches = jnp.zeros((1, 64, net.config.vision.hidden_size))
         own = {key: value for key, value in training.first.items() if key not in text}
+        own['vision_model'] = _clip_losses.near(
+            own['vision_model'], np.random.default_rng(training.seed)
+        )
         learnt = {key: text[key] for key in ('slots', 'logit_scale')}
         return own | learnt | {'cells': _clip_losses.Cells().init(rng, patches)['params']}
 
@@ -179,8 +184,7 @@ def _fit_vision(training: _Training, text: dict) -> dict:
         return _judge.scores(judge, judge.images(shown), present, place)
 
     loss = functools.partial(_clip_losses.vision_loss, net, settings, text)
-    rate, steps = settings['learning_rate'], settings['steps']
-    return training.fit('vision', init, loss, validate, rate, steps)
+    return training.fit('vision', init, loss, validate)
 
 
 def _zeros(shapes) -> list:

@@ -181,7 +181,7 @@ def test_two_steps_write_folders_that_can_be_measured(tmp_path, monkeypatch):
             seen.append((tmp_path / 'text_encoder' / 'model.safetensors').read_bytes()),
         ),
     )
-    settings = clip.SETTINGS | {'steps': 2, 'text_steps': 2, 'batch': 16}
+    settings = clip.SETTINGS | {'steps': 2, 'text_steps': 2, 'batch': 16, 'text_batch': 24}
     clip.run(settings, tmp_path, tmp_path / 'work', seed=7)
     assert len(seen) == 2
     assert seen[0] == seen[1]  # the text stays while the picture's tower learns
