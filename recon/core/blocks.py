@@ -7,9 +7,11 @@ here (`recon/zoo/tensors.py`). Norms and softmax are computed in float32 whateve
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 DType = jnp.dtype
+_SCORES = 2**24  # bytes of attention scores that are made at once
 
 
 def quick_gelu(x: Array) -> Array:
@@ -114,18 +116,38 @@ def attention(
     Source: Vaswani et al. 2017, equation 1. Explicit batched products: on CPU four times faster
     than jax.nn.dot_product_attention.
     """
-    width = query.shape[-1] // heads
+    n, q, d = query.shape
+    width, k = d // heads, key.shape[1]
 
     def split(x):
         return x.reshape(*x.shape[:2], heads, width).transpose(0, 2, 1, 3)  # [n heads k width]
 
-    scores = split(query) @ split(key).swapaxes(-1, -2) * width**-0.5  # [n heads q k]
-    scores = scores.astype(jnp.float32)
+    query, key, value = split(query), split(key), split(value)
+    rows = q
+    while rows % 2 == 0 and 4 * n * heads * rows * k > _SCORES:
+        rows //= 2
+    if mask is not None or rows == q:
+        out = _attend(query, key, value, mask)
+    else:  # a part of the queries at a time: the scores of all of them would be moved about
+        parts = query.reshape(n, heads, q // rows, rows, width).transpose(2, 0, 1, 3, 4)
+        part = jax.checkpoint(lambda part: _attend(part, key, value, None))
+        out = jax.lax.map(part, parts)  # [parts n heads rows width]
+        out = out.transpose(1, 2, 0, 3, 4)
+    return out.reshape(n, heads, q, width).transpose(0, 2, 1, 3).reshape(n, q, d)
+
+
+def _attend(query, key, value, mask) -> Array:
+    """[n heads q width] of each, and a mask or None -> [n heads q width], in value's dtype."""
+    scale = jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
+    scores = jnp.matmul(
+        query * scale, key.swapaxes(-1, -2), preferred_element_type=jnp.float32
+    )  # [n heads q k]
     if mask is not None:
         scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
-    weights = jax.nn.softmax(scores, -1).astype(value.dtype)
-    out = weights @ split(value)  # [n heads q width]
-    return out.transpose(0, 2, 1, 3).reshape(query.shape)
+    weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
+    total = weights.sum(-1, keepdims=True)
+    mixed = jnp.matmul(weights.astype(value.dtype), value, preferred_element_type=jnp.float32)
+    return (mixed / total).astype(value.dtype)  # [n heads q width]
 
 
 class ResnetBlock(nn.Module):
@@ -157,6 +179,23 @@ class ResnetBlock(nn.Module):
         return x + h
 
 
+# What the first and the second row (or column) of a pair see of two neighbouring ones through three
+# taps: the first the one before once and its own twice, the second its own twice, the next once.
+_TAPS = np.array([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
+
+
+class _Convolution(nn.Module):
+    """The parameters of a 3x3 convolution alone."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, channels: int):
+        shape = (3, 3, channels, self.features)
+        kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)
+        return kernel, self.param('bias', nn.initializers.zeros, (self.features,))
+
+
 class Upsample(nn.Module):
     """Nearest neighbour to twice the size, then a 3x3 convolution."""
 
@@ -164,11 +203,30 @@ class Upsample(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], size: tuple[int, int] | None = None):
-        """[n h w c] -> [n 2h 2w c], or cut to `size` = (height, width) before the convolution."""
-        x = x.repeat(2, 1).repeat(2, 2)
-        if size is not None:
-            x = x[:, : size[0], : size[1]]
-        return conv(x.shape[-1], dtype=self.dtype, name='conv')(x)
+        """[n h w c] -> [n 2h 2w c], or cut to `size` = (height, width) before the convolution.
+
+        Of the 3x3 pixels that it looks at, at most 2x2 differ: so four convolutions of 2x2 on the
+        small picture, one for each place within a pair, do the same with 4/9 of the work.
+        """
+        n, h, w, c = x.shape
+        kernel, bias = _Convolution(c, name='conv')(c)
+        x, kernel = x.astype(self.dtype), kernel.astype(jnp.float32)
+        if size is not None and tuple(size) != (2 * h, 2 * w):
+            x = x.repeat(2, 1).repeat(2, 2)[:, : size[0], : size[1]]
+            pads = ((1, 1), (1, 1))
+        else:
+            kernel = jnp.einsum('ayi,bxj,ijcd->yxcabd', _TAPS, _TAPS, kernel)
+            kernel, pads = kernel.reshape(2, 2, c, 4 * c), ((1, 1), (1, 1))
+        y = jax.lax.conv_general_dilated(
+            x, kernel.astype(self.dtype), (1, 1), pads, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+        )
+        if y.shape[-1] != c:  # [n h+1 w+1 4*c]
+            y = y.reshape(n, h + 1, w + 1, 2, 2, c)
+            rows = [
+                jnp.stack([y[:, a : a + h, b : b + w, a, b] for b in (0, 1)], 3) for a in (0, 1)
+            ]  # [n h w 2 c] each
+            y = jnp.stack(rows, 2).reshape(n, 2 * h, 2 * w, c)
+        return y + bias.astype(self.dtype)
 
 
 class Downsample(nn.Module):

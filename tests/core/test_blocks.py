@@ -124,6 +124,26 @@ def test_attention_equals_the_reference(n, q, k, heads, width):
         assert reference.relative(got, theirs.transpose(1, 2).flatten(2)) < 1e-5
 
 
+def test_attention_by_parts_of_the_queries_is_the_same(monkeypatch):
+    query, key, value = (draw(2, k, 6, seed=k) for k in (24, 10, 10))
+    key, value = key + 0.1, value - 0.1
+
+    def energy(query, key, value):
+        out = blocks.attention(query, key, value, 2)
+        return (ramp(out.shape) * out).sum(), out
+
+    def run():
+        return jax.jit(jax.value_and_grad(energy, (0, 1, 2), has_aux=True))(query, key, value)
+
+    (_, whole), whole_grads = run()
+    monkeypatch.setattr(blocks, '_SCORES', 4 * 2 * 2 * 7 * 10)  # 7 queries at most: 4 parts of 6
+    assert 'scan' in str(jax.make_jaxpr(energy)(query, key, value))
+    (_, parts), parts_grads = run()
+    np.testing.assert_allclose(parts, whole, atol=1e-6)
+    for a, b in zip(parts_grads, whole_grads, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 def test_what_is_masked_has_no_weight_even_in_half_precision():
     query, key, value = (draw(1, 4, 6, seed=i).astype(jnp.bfloat16) for i in range(3))
     mask = np.tril(np.ones((4, 4), bool))[None, None]

@@ -33,14 +33,14 @@ SETTINGS = {
     'ema': 0.998,
     'empty': 0.1,
     'cells': 0.2,
+    'even': 0.25,
     'scenes': 65_700,
+    'encoded': 40_000,
     'save_every': 200,
     'log_every': 50,
 }
 CONFIG = {
     'sample_size': 8,
-    'in_channels': 32,
-    'out_channels': 32,
     'block_out_channels': (96, 128),
     'down_block_types': ('CrossAttnDownBlock2D',) * 2,
     'up_block_types': ('CrossAttnUpBlock2D',) * 2,
@@ -68,6 +68,7 @@ INDEX = {
 }
 ASIDE = 1000  # the last training scenes, on which the training is watched
 _WATCHED = 256
+_TRIED = 16
 _CHUNK = 1024  # scenes a file of latents
 _LAST = 'up_blocks.1.attentions.1'  # the features that the second head reads
 measure = _unet_scores.measure
@@ -91,9 +92,10 @@ def run(settings: dict, out, work, *, seed: int = 0, stop=lambda: False) -> None
     drawn = _scenes.training(work, settings['scenes'])
     text = weights.load(out / 'text_encoder')
     speak = _judge.speaker(tokenizers.load(out / 'tokenizer'))
-    latents = encoded(weights.load(out / 'vae'), drawn.images, work / 'sd_unet')
-    config = sd_unet.read(CONFIG | {'cross_attention_dim': text.config.hidden_size})
-    net, rows = sd_unet.UNet(config), len(latents) - ASIDE
+    vae = weights.load(out / 'vae')
+    latents = encoded(vae, drawn.images[: settings['encoded']], work / 'sd_unet')
+    net, rows = sd_unet.UNet(sized(vae, text)), len(latents) - ASIDE
+    weight = settings['even'] + (1 - settings['even']) * worth(vae, latents[:_TRIED])
     known = jax.jit(lambda params, ids: text.module.apply({'params': params}, ids))
     nothing = np.asarray(known(text.params, speak(np.full((1, 4, 4), -1), np.full((1, 2), -1))))
     noises = diffusion.read(SCHEDULER)
@@ -109,10 +111,16 @@ def run(settings: dict, out, work, *, seed: int = 0, stop=lambda: False) -> None
         return batch | {'states': states, 'nothing': np.broadcast_to(nothing, states.shape)}
 
     def loss(params, batch, rng):
-        return objective(net, noises, params, batch, settings, rng)
+        return objective(net, noises, params, batch | {'weight': weight}, settings, rng)
 
     watched = with_states(batch(drawn, latents, speak, rows + np.arange(_WATCHED), None))
     judged = jax.jit(lambda params, batch: loss(params, batch, jax.random.key(9))[1])
+
+    def validate(state):
+        save(out, net, jax.device_get(state.averaged['net']))  # whatever has been reached
+        seen = judged(state.averaged, watched)
+        return {'loss': seen['v'], **seen}
+
     state = loop.fit(
         step.single(loss, optimizer, ema=settings['ema']),
         states.create(lambda rng: begin(net, rng), optimizer, root, ema=True),
@@ -123,9 +131,16 @@ def run(settings: dict, out, work, *, seed: int = 0, stop=lambda: False) -> None
         save_every=settings['save_every'],
         log_every=settings['log_every'],
         stop=stop,
-        validate=lambda state: {'loss': (seen := judged(state.averaged, watched))['v'], **seen},
+        validate=validate,
     )
     save(out, net, jax.device_get(state.averaged['net']))
+
+
+def sized(vae, text) -> sd_unet.Config:
+    """The U-Net's sizes beside an autoencoder and a text encoder (of `weights.load`)."""
+    channels = vae.config.latent_channels
+    widths = {'in_channels': channels, 'out_channels': channels}
+    return sd_unet.read(CONFIG | widths | {'cross_attention_dim': text.config.hidden_size})
 
 
 def save(out: pathlib.Path, net: sd_unet.UNet, params: dict) -> None:
@@ -157,6 +172,26 @@ def encoded(vae, images: np.ndarray, folder: pathlib.Path) -> np.ndarray:
             logging.info('[latents %d/%d]', start + count, len(images))
         parts.append(np.load(path))
     return np.concatenate(parts)
+
+
+def worth(vae, latents: np.ndarray) -> np.ndarray:
+    """[c] how much each channel of latents [m h w c] changes pictures, 1 in the mean.
+
+    All have unit variance, but many of them are fine detail that hardly shows.
+    """
+    x = jnp.asarray(latents, jnp.float32)
+
+    @jax.jit
+    def changes(params, x):
+        def change(channel):
+            moved = x + jax.nn.one_hot(channel, x.shape[-1])
+            both = (sd_vae.pictures(vae.module, params, y) for y in (moved, x))
+            return ((next(both) - next(both)) ** 2).mean()
+
+        return jax.lax.map(change, jnp.arange(x.shape[-1]))
+
+    found = np.asarray(changes(vae.params, x))
+    return found / found.mean()
 
 
 def batch(drawn: scenes.Scenes, latents, speak, rows, rng) -> dict:
@@ -195,7 +230,7 @@ def objective(net, noises, params, batch, settings: dict, rng) -> tuple:
       noises: the noise schedule, of `diffusion.read`.
       params: 'net' and 'cells'.
       batch: 'latents' [n 8 8 32], 'states' [n k d] and 'nothing' [n k d] of captions and of the
-        empty one, 'cells' [n 64 17] and [n 64 9].
+        empty one, 'cells' [n 64 17] and [n 64 9], 'weight' [c] of the latents' channels.
       settings: 'empty', the share of captions left out; 'cells', the weight of the second head.
       rng: of noise, steps and what is left out.
     """
@@ -218,7 +253,7 @@ def objective(net, noises, params, batch, settings: dict, rng) -> tuple:
         capture_intermediates=lambda module, _: module.name == _LAST,
         mutable=['intermediates'],
     )
-    error = ((answer - diffusion.target(noises, latents, noise, times)) ** 2).mean()
+    error = ((answer - diffusion.target(noises, latents, noise, times)) ** 2).mean((0, 1, 2))
     features = kept['intermediates'][_LAST]['__call__'][0]  # [n 8 8 c]
     said = features.reshape(n, -1, features.shape[-1]) @ params['cells']['kernel']
     what, colour = jnp.split(said + params['cells']['bias'], [17], -1)
@@ -226,7 +261,9 @@ def objective(net, noises, params, batch, settings: dict, rng) -> tuple:
         optax.softmax_cross_entropy(logits, share.astype(jnp.float32)).mean()
         for logits, share in zip((what, colour), batch['cells'], strict=True)
     )
-    return error + settings['cells'] * cells, {'v': error, 'cells': cells}
+    weighted = (error * batch['weight']).mean()
+    parts = {'v': error.mean(), 'weighted': weighted, 'cells': cells}
+    return weighted + settings['cells'] * cells, parts
 
 
 def sheet(pictures: np.ndarray, columns: int, path) -> None:
