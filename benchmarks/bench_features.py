@@ -15,6 +15,7 @@ import time
 import numpy as np
 
 from benchmarks import _harness
+from recon.core import errors
 from recon.zoo import features, weights
 
 CASES = (
@@ -87,12 +88,10 @@ def main():
     m, rows = int(sys.argv[1]) if len(sys.argv) > 1 else 2_000, []
     for name, layers in CASES:
         try:
-            weights.load(name)
-        except Exception as error:  # noqa: BLE001  a net that is not embedded yet
-            print(name, error)
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            rows.append(case(name, layers, m, pathlib.Path(folder)))
+            with tempfile.TemporaryDirectory() as folder:
+                rows.append(case(name, layers, m, pathlib.Path(folder)))
+        except errors.UserError as error:  # a net, or a layer of it, that is not embedded
+            print(error)
     columns = ('net', 'layers', 'compute', 'write', 'read', 'faster', 'megabytes')
     print(_harness.table(rows, (*columns, 'process_compute', 'process_read')))
     print(_harness.write('features', {'rows': rows}))

@@ -7,8 +7,10 @@ change: a reader needs no lock, a killed writer leaves at worst a tail that the 
 
 import fcntl
 import hashlib
+import json
 import os
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -35,15 +37,19 @@ class Rows:
       known: {digest: row}, as of the last `refresh` or `append`.
     """
 
-    def __init__(self, root: pathlib.Path, facts: dict, shape: tuple[int, ...]):
-        text = results.to_json(facts | {'shape': list(shape)})
-        name = hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+    def __init__(self, root: pathlib.Path, facts: dict, shape: Callable[[], tuple[int, ...]]):
+        """`facts` tell rows of one kind from others; `shape` is asked where none are there yet."""
+        name = hashlib.blake2b(results.to_json(facts).encode(), digest_size=10).hexdigest()
         self.folder = pathlib.Path(root) / name
-        self.shape, self.known = tuple(shape), {}
-        self._bytes = 4 * int(np.prod(shape, dtype=np.int64))
-        if not (self.folder / 'facts.json').exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            results.write_bytes(self.folder / 'facts.json', (text + '\n').encode())
+        path = self.folder / 'facts.json'
+        try:
+            self.shape = tuple(json.loads(path.read_text())['shape'])
+        except FileNotFoundError:
+            self.shape = tuple(shape())
+            text = results.to_json(facts | {'shape': list(self.shape)}) + '\n'
+            results.write_bytes(path, text.encode())
+        self.known = {}
+        self._bytes = 4 * int(np.prod(self.shape, dtype=np.int64))
         self.refresh()
 
     def refresh(self) -> None:

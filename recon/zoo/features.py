@@ -72,9 +72,9 @@ def extract(
     batch = batch if len(source) >= batch else 1 << max(len(source) - 1, 0).bit_length()
     shape = (batch, *source.shape)
     run = functools.partial(_run, module, prepare, net.params, shape)
-    shapes = _shapes(module, layers, prepare, net.params, shape)
+    shapes = functools.partial(_shapes, module, layers, prepare, net.params, shape)
     if cache is None:
-        return _straight(run, layers, shapes, source, batch)
+        return _straight(run, layers, shapes(), source, batch)
     facts = {
         'net': f'{file}.{type(module).__name__}',
         'config': repr(net.config),
@@ -82,10 +82,14 @@ def extract(
         'dtype': str(jnp.dtype(module.dtype)),
         'prepare': repr(prepare),
         'code': _code(importlib.import_module(file)),
+        'pictures': list(source.shape),
     }
-    root = pathlib.Path(cache)
-    rows = {name: _feature_cache.Rows(root, facts | {'layer': name}, shapes[name])
-            for name in layers}  # fmt: skip
+    rows = {
+        name: _feature_cache.Rows(
+            pathlib.Path(cache), facts | {'layer': name}, lambda name=name: shapes()[name]
+        )
+        for name in layers
+    }
     return _through(run, rows, source, batch)
 
 

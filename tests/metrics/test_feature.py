@@ -286,6 +286,25 @@ def test_nets_are_made_for_the_names_that_ask(embedded):
     assert grey.n_undefined == 0
 
 
+@pytest.mark.parametrize(
+    ('name', 'length'),
+    [('tiny_clip', 128), ('tiny_category', 16), ('tiny_alexnet2', None), ('tiny_alexnet5', None)],
+)
+def test_embedded_nets_see_pictures(name, length):
+    part = protocols.TINY[name].net
+    if not (_folders.ASSETS / part).is_dir():
+        pytest.skip(f'recon/zoo/assets/{part} is not there: launch/train_zoo.py makes it')
+    metric = f'two_way_{name}'
+    truth, recon = pictures(4, 64, 25), pictures(4, 64, 26)
+    nets = feature.nets((metric,))
+    values = nets[name](truth)
+    assert values.shape[1] == length or length is None
+    options = dict(seed=0, permutations=9, nets=nets)
+    assert suite.score((metric,), truth, truth, **options)[metric].mean == 1
+    entry = suite.score((metric,), recon, truth, **options)[metric]
+    assert part in entry.extra['weights'] and 'scenes_version' in entry.extra['weights']
+
+
 @pytest.fixture(scope='module')
 def comparing(tmp_path_factory):
     """A folder of LPIPS with a small trunk and random weights."""

@@ -92,7 +92,8 @@ def test_one_compilation_for_all_batches_and_none_the_second_time(net):
 def test_a_second_run_reads_what_the_first_left(net, tmp_path, monkeypatch):
     images = pictures(9, 4)
     first = features.extract(net, ('first', 'second'), images, batch=4, cache=tmp_path)
-    monkeypatch.setattr(features, '_run', lambda *_: 1 / 0)  # any use of the net now fails
+    for name in ('_run', '_shapes'):  # any use of the net, even to ask for a shape, now fails
+        monkeypatch.setattr(features, name, lambda *_: 1 / 0)
     order = np.array([4, 0, 8, 4])
     for index in (slice(None), order):
         again = features.extract(net, ('first', 'second'), images[index], batch=4, cache=tmp_path)
@@ -214,16 +215,16 @@ def test_float32_is_not_rounded_on_accelerators(net, dtype, full):
 def test_a_tail_that_a_killed_process_left_is_cut_off(tmp_path):
     values = np.arange(12, dtype=np.float32).reshape(6, 2)
     names = [bytes([i]) * 16 for i in range(6)]
-    _feature_cache.Rows(tmp_path, {}, (2,)).append(names[:3], values[:3])
+    _feature_cache.Rows(tmp_path, {}, lambda: (2,)).append(names[:3], values[:3])
     [folder] = tmp_path.iterdir()
     with open(folder / 'values.bin', 'ab') as file:
         file.write(b'x' * 100)  # more than what comes next
     with open(folder / 'images.bin', 'ab') as file:
         file.write(b'half')
-    rows = _feature_cache.Rows(tmp_path, {}, (2,))
+    rows = _feature_cache.Rows(tmp_path, {}, lambda: (2,))
     assert len(rows.known) == 3
     rows.append(names[2:], values[2:])
-    again = _feature_cache.Rows(tmp_path, {}, (2,))
+    again = _feature_cache.Rows(tmp_path, {}, lambda: (2,))
     np.testing.assert_array_equal(again.read(names), values)
     assert (folder / 'values.bin').stat().st_size == 6 * 8
 
@@ -231,7 +232,7 @@ def test_a_tail_that_a_killed_process_left_is_cut_off(tmp_path):
 def test_rows_that_another_process_has_added_are_seen_before_writing(tmp_path):
     values = np.arange(10, dtype=np.float32).reshape(5, 2)
     names = [bytes([i]) * 16 for i in range(5)]
-    one, other = (_feature_cache.Rows(tmp_path, {}, (2,)) for _ in range(2))
+    one, other = (_feature_cache.Rows(tmp_path, {}, lambda: (2,)) for _ in range(2))
     one.append(names[:2], values[:2])
     other.append(names[1:4], values[1:4])
     one.append(names[3:], values[3:])
@@ -246,7 +247,7 @@ def test_processes_that_write_at_once_lose_and_mix_up_nothing(tmp_path):
         'import sys, numpy as np\n'
         'from recon.zoo import _feature_cache\n'
         'seed = int(sys.argv[2])\n'
-        'rows = _feature_cache.Rows(sys.argv[1], {}, (50,))\n'
+        'rows = _feature_cache.Rows(sys.argv[1], {}, lambda: (50,))\n'
         'order = np.random.default_rng(seed).permutation(120)\n'
         'for part in np.split(order, 40):\n'
         '    values = np.repeat(part.astype(np.float32)[:, None], 50, 1)\n'
@@ -254,7 +255,7 @@ def test_processes_that_write_at_once_lose_and_mix_up_nothing(tmp_path):
     )
     running = [subprocess.Popen([sys.executable, '-c', code, tmp_path, str(s)]) for s in range(3)]
     assert [process.wait() for process in running] == [0, 0, 0]
-    rows = _feature_cache.Rows(tmp_path, {}, (50,))
+    rows = _feature_cache.Rows(tmp_path, {}, lambda: (50,))
     [folder] = tmp_path.iterdir()
     assert (folder / 'images.bin').stat().st_size == 120 * 16
     found = rows.read([b'%016d' % i for i in range(120)])
