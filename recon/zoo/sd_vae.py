@@ -75,13 +75,14 @@ def read(raw: dict) -> Config:
     """
     levels = len(raw.get('block_out_channels', _SILENT['block_out_channels']))
     for key, known in _FIXED.items():
-        value = raw.get(key, known[0])
-        kinds = value if isinstance(value, list | tuple) and key.endswith('types') else [value]
-        if not set(kinds) <= set(known) or (key in raw and kinds is value and len(value) != levels):
+        listed = key.endswith('_types')
+        values = raw.get(key, known * levels if listed else known[0])
+        fits = len(values) == levels if listed else True
+        if not fits or any(value not in known for value in (values if listed else [values])):
             raise errors.ConfigError(
-                f'{key} is {value!r}',
+                f'{key} is {values!r}',
                 'config.json of an AutoencoderKL',
-                f'implemented: {", ".join(map(repr, known))}, one a level where there are levels',
+                f'implemented: {", ".join(map(repr, known))}{" at each level" * listed}',
             )
     given = {f.name: raw[f.name] for f in dataclasses.fields(Config) if f.name in raw}
     values = _SILENT | given

@@ -66,7 +66,7 @@ def run(settings: dict, out, work, *, seed: int = 0, stop=lambda: False) -> None
     aside, folder = images[rows:], pathlib.Path(work) / FOLDER
     net = sd_vae.AutoencoderKL(sd_vae.Config(**CONFIG))
     optimizer = optim.make(settings, settings['steps'])
-    root = jax.random.key(seed)
+    root = jax.random.fold_in(jax.random.key(seed), 0)
     start = _start(net, images[: min(_FITTED, rows)], seed, folder / 'start')
 
     def loss(params, batch, rng):
@@ -190,30 +190,34 @@ def psnr(error) -> np.ndarray:
 def measure(out, n: int = 1000) -> dict:
     """What `out/vae` reaches on the first `n` held-out scenes, beside bicubic resizing.
 
-    The pictures are shrunk to 26 and to 27 pixels on a side, 2,028 and 2,187 numbers a picture, and
-    enlarged again; the latents have 2,048.
+    For that the pictures are shrunk and enlarged again: to the largest squares of at most as many
+    numbers as a picture's latents have, and to the next larger ones.
     """
     net = weights.load(f'{out}/{PART}')
     drawn = _scenes.held_out(n)
-    ours = _rebuilt(net.module, net.params, drawn.images)
-    small = {side: _bicubic(drawn.images, side) for side in (26, 27)}
-    unseen = scenes.has_unseen(drawn)
-    groups = {'all': np.ones(n, bool), 'unseen_pairs': unseen, 'seen_pairs': ~unseen}
-    reached = {}
-    for name, rows in groups.items():
-        if rows.any():
-            truth = drawn.images[rows]
-            reached[name] = {'scenes': int(rows.sum()), 'ours': _scores(ours[rows], truth)}
-            for side, other in small.items():
-                numbers = 3 * side**2
-                reached[name][f'bicubic_{numbers}_numbers'] = _scores(other[rows], truth)
     encode = _applied(net.module, 'encode')
     means = np.concatenate([encode(net.params, part)[0] for part in _parts(drawn.images)])
-    means = means * net.config.scaling_factor
+    latents = means * net.config.scaling_factor
+    numbers = latents[0].size
+    side = int((numbers / 3) ** 0.5)
+    others = {'ours': _rebuilt(net.module, net.params, drawn.images)} | {
+        f'bicubic_{3 * k * k}_numbers': _bicubic(drawn.images, k) for k in (side, side + 1)
+    }
+    unseen = scenes.has_unseen(drawn)
+    groups = {'all': np.ones(n, bool), 'unseen_pairs': unseen, 'seen_pairs': ~unseen}
+    reached = {
+        name: {'scenes': int(rows.sum())}
+        | {key: _scores(other[rows], drawn.images[rows]) for key, other in others.items()}
+        for name, rows in groups.items()
+        if rows.any()
+    }
+    flat = latents.reshape(-1, latents.shape[-1])
+    between = np.abs(np.corrcoef(flat.T) - np.eye(flat.shape[1]))
     reached['latents'] = {
-        'numbers': int(means[0].size),
-        'std_by_channel': np.round(means.std((0, 1, 2)), 4).tolist(),
-        'mean_by_channel': np.round(means.mean((0, 1, 2)), 4).tolist(),
+        'numbers': numbers,
+        'std_by_channel': np.round(flat.std(0), 3).tolist(),
+        'mean_by_channel': np.round(flat.mean(0), 3).tolist(),
+        'largest_correlation_of_channels': round(float(between.max()), 3),
     }
     return reached
 
