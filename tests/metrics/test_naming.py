@@ -46,3 +46,21 @@ def test_no_name_and_a_name_given_twice_are_refused():
         naming.check(())
     with pytest.raises(errors.ConfigError, match='metrics names mse twice'):
         naming.check(['mse', 'ssim', 'mse'])
+
+
+def test_names_tell_which_nets_they_ask_for():
+    names = ('pixcorr', 'two_way_takagi_clip', 'corrdist_clip', 'nway5_swav', 'lpips_vgg')
+    assert naming.features(names) == ('clip', 'swav', 'lpips_vgg')
+    assert naming.features(('two_way_pixel', 'brain_to_image_top1')) == ()
+    assert naming.features(('image_to_brain_top5',), retrieval='clip') == ('clip',)
+    assert naming.features(('no_such_name', 'f1_macro')) == ()
+
+
+def test_a_net_that_compares_is_no_feature():
+    nets = ('clip', 'lpips_alex')
+    assert naming.parse('lpips_alex', nets) == naming.Name('lpips', 'lpips_alex')
+    for name in ('two_way_lpips_alex', 'lpips_clip', 'lpips_vgg'):
+        with pytest.raises(errors.ConfigError, match='has no net'):
+            naming.parse(name, nets)
+    with pytest.raises(errors.ConfigError, match='needs 32 pixels a side, pictures have 31 x 64'):
+        naming.check(('lpips_alex',), nets, size=(31, 64))
