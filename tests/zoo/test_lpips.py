@@ -108,15 +108,26 @@ def test_pixels_or_lengths_that_are_not_normalised_are_seen(fault, monkeypatch):
     assert reference.relative(found, theirs(reference.nchw(a), reference.nchw(b))) > 1e-3
 
 
-def test_equal_pictures_are_at_no_distance_and_have_a_finite_gradient():
+def test_where_no_channel_is_active_the_gradient_is_finite():
     _, params = both(ALEX, 7)
-    x = np.zeros((1, 64, 64, 3), np.float32)  # flat: places where no channel is active
-    params = jax.tree.map(lambda leaf: -np.abs(leaf), params)  # all of them, in fact
-    value, slope = jax.jit(
-        jax.value_and_grad(lambda a: lpips.LPIPS(ALEX).apply({'params': params}, a, x).sum())
-    )(x)
+    dead = {'kernel': lambda leaf: 0 * leaf, 'bias': lambda leaf: 0 * leaf - 1}
+    params = {
+        name: {k: dead[k](leaf) for k, leaf in part.items()} if 'net.' in name else part
+        for name, part in params.items()
+    }
+    a, b = pictures(4, (1, 64, 64, 3))
+    net = lpips.LPIPS(ALEX)
+    total = lambda a, b: net.apply({'params': params}, a, b).sum()  # noqa: E731
+    value, slope = jax.jit(jax.value_and_grad(total))(a, b)
     assert value == 0
     assert np.isfinite(slope).all()
+
+
+def test_equal_pictures_are_at_no_distance():
+    _, params = both(ALEX, 7)
+    a, b = pictures(4, (1, 64, 64, 3))
+    apply = jax.jit(lpips.LPIPS(ALEX).apply)
+    assert abs(apply({'params': params}, a, a)[0]) < 1e-10 < apply({'params': params}, a, b)[0]
 
 
 @pytest.mark.parametrize(
