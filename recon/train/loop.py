@@ -133,6 +133,7 @@ class _Best:
         if numbers['loss'] < (math.inf if lowest is None else lowest):
             self.facts = {'lowest': numbers['loss'], 'worse': 0}
             self._keeper.save(step, state)
+            self._keeper.wait()  # before the checkpoint that tells of it
         else:
             self.facts = self.facts | {'worse': self.facts['worse'] + 1}
 

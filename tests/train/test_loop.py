@@ -167,7 +167,7 @@ def test_batches_are_not_made_far_ahead(tmp_path):
     assert max(training.asked) <= 3 + 3
 
 
-def test_patience_ends_a_training_and_gives_the_best_state_back(tmp_path):
+def test_patience_ends_a_training_and_gives_the_best_state_back(tmp_path, monkeypatch):
     losses = {4: 3.0, 8: 1.0, 12: 2.0, 16: 1.5, 20: 0.1, 24: 0.1}
     asked = []
 
@@ -175,6 +175,15 @@ def test_patience_ends_a_training_and_gives_the_best_state_back(tmp_path):
         asked.append(int(state.step))
         return {'loss': losses[int(state.step)], 'other': 1}
 
+    plain = checkpoint.Keeper.save
+
+    def save(self, step, state, facts=None):
+        if self.folder.name == 'checkpoints':
+            (best,) = (int(p.name) for p in self.folder.with_name('best').glob('[0-9]*'))
+            assert facts['lowest'] == losses[best], 'else a kill here would lose the best state'
+        plain(self, step, state, facts)
+
+    monkeypatch.setattr(checkpoint.Keeper, 'save', save)
     changes = {'steps': 24, 'save_every': 4, 'validate': validate}
     best = toy.Training(tmp_path / 'a', **changes, patience=1).fit()
     assert int(best.step) == 8 and asked == [4, 8, 12, 16]
@@ -183,6 +192,7 @@ def test_patience_ends_a_training_and_gives_the_best_state_back(tmp_path):
     toy.same(again.fit(), best)
     assert not again.asked and asked == [4, 8, 12, 16], 'an ended training stays ended'
 
+    monkeypatch.undo()
     resumed = toy.Training(tmp_path / 'b', **changes, patience=1)
     resumed.fit(stop_after=13)
     toy.same(resumed.fit(), best)
