@@ -59,7 +59,7 @@ def top_p(logits: Float[Array, 'n v'], p: Float[Array, '']) -> Float[Array, 'n v
     order = jnp.argsort(-logits, -1)
     share = jax.nn.softmax(jnp.take_along_axis(logits, order, -1), -1)
     likelier = jnp.cumsum(share, -1) - share  # of the words before it
-    kept = (likelier < p).at[:, 0].set(True)
+    kept = ((likelier < p) | (p >= 1)).at[:, 0].set(True)  # sums of 1 are not exact
     kept = jnp.take_along_axis(kept, jnp.argsort(order, -1), -1)
     return jnp.where(kept, logits, -jnp.inf)
 
@@ -102,7 +102,7 @@ def follow(step, start: Start, end: int, pad: int, pick) -> Int[Array, 'n length
 
 def _pick(x: Array, which: Int[Array, 'n b']) -> Array:
     """Of x [n a ...] the rows `which` [n b] -> [n b ...]."""
-    return jnp.take_along_axis(x, which.reshape(*which.shape, *(1,) * (x.ndim - 2)), 1)
+    return x[jnp.arange(len(x))[:, None], which]
 
 
 class _Beams(NamedTuple):

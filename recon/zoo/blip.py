@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from recon.core import blocks, resize
+from recon.core import blocks, errors, resize
 from recon.zoo import _blip_config, _blip_parts, _decoding, tensors
 
 Config, Vision, Text = _blip_config.Config, _blip_config.Vision, _blip_config.Text
@@ -28,11 +28,12 @@ TABLE = tensors.Table(
 def prepare(config: Config, images: Float[Array, 'n h w 3']) -> Float[Array, 'n s s 3']:
     """Pictures in [0, 1] at any size -> the net's pixels: s x s bicubic, not cropped, normalised.
 
-    Pillow's antialiased bicubic, its overshoot cut off as where Pillow writes bytes.
+    Pillow's antialiased bicubic, which cuts overshoot off after each of its two passes.
     """
     side = config.vision_config.image_size
-    if images.shape[1:3] != (side, side):
-        images = resize.resize(images, (side, side), method='bicubic', antialias=True).clip(0, 1)
+    for size in ((images.shape[1], side), (side, side)):
+        if images.shape[1:3] != size:
+            images = resize.resize(images, size, method='bicubic', antialias=True).clip(0, 1)
     return (images - jnp.array(MEAN)) / jnp.array(STD)
 
 
@@ -69,12 +70,24 @@ class Captioner(nn.Module):
         self.text_decoder = _blip_parts.Decoder(self.config.text_config, self.dtype)
 
     def encode(self, pixels: Float[Array, 'n s s 3']) -> Float[Array, 'n p d']:
-        """Pixels of `prepare` -> tokens, the class token first."""
-        return self.vision_model(pixels)[-1]
+        """Pixels of `prepare` -> tokens, the class token first.
+
+        Raises:
+          DataInvalid: pixels of another size.
+        """
+        return self._tokens(pixels)[-1]
 
     def layers(self, pixels: Float[Array, 'n s s 3']) -> dict[str, Array]:
         """Pixels -> tokens [n p d] at every node of `LAYERS`; the last is that of `encode`."""
-        return dict(zip(LAYERS(self.config), self.vision_model(pixels), strict=True))
+        return dict(zip(LAYERS(self.config), self._tokens(pixels), strict=True))
+
+    def _tokens(self, pixels):
+        side = self.config.vision_config.image_size
+        if pixels.shape[1:] != (side, side, 3):
+            raise errors.DataInvalid(
+                f'pixels are {list(pixels.shape)}', 'BLIP', f'wanted [n {side} {side} 3]: `prepare`'
+            )
+        return self.vision_model(pixels)
 
     def look(self, states: Float[Array, 'n p d']) -> tuple[tuple[Array, Array], ...]:
         """Tokens -> keys and values that the text decoder's layers attend to, each [n p e]."""
@@ -92,8 +105,13 @@ class Captioner(nn.Module):
           ids: [n k].
           states: of `encode`.
           mask: [n k], False for padding; None: no padding.
+
+        Raises:
+          DataInvalid: more words than the net has places for.
         """
-        k = ids.shape[1]
+        k, places = ids.shape[1], self.config.text_config.max_position_embeddings
+        if k > places:
+            raise errors.DataInvalid(f'{k} ids a sentence', 'BLIP', f'at most {places}')
         before = jnp.tril(jnp.ones((k, k), bool))[None, None]  # [1 1 k k]
         if mask is not None:
             before = before & mask[:, None, None, :]

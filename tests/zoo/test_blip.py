@@ -98,7 +98,11 @@ OTHER = (
 
 @pytest.mark.parametrize(
     ('options', 'n', 'k'),
-    [({'seed': 1, 'perturbed': 0}, 3, 11), ({'seed': 2}, 3, 11), ({'seed': 3, **dict(OTHER)}, 2, 17)],
+    [
+        ({'seed': 1, 'perturbed': 0}, 3, 11),
+        ({'seed': 2}, 3, 11),
+        ({'seed': 3, **dict(OTHER)}, 2, 17),
+    ],
     ids=['fresh', 'perturbed', 'other_sizes'],
 )  # fmt: skip
 def test_logits_tokens_and_gradient_are_transformers(options, n, k):
@@ -211,9 +215,10 @@ def test_a_wrong_port_is_seen(name, monkeypatch):
     pixels = pixels * (1e-2 if not perturbed else 1)
     with torch.no_grad():
         wanted = model(
-            pixel_values=reference.nchw(pixels), input_ids=torch.from_numpy(ids),
+            pixel_values=reference.nchw(pixels),
+            input_ids=torch.from_numpy(ids),
             attention_mask=torch.from_numpy(mask.astype(int)),
-        ).logits  # fmt: skip
+        ).logits
     params = change(monkeypatch, params)
     config = ours.config
     if 'config' in params:
@@ -225,3 +230,208 @@ def test_a_wrong_port_is_seen(name, monkeypatch):
     mine = blip.Captioner(config).apply({'params': params}, pixels, ids, mask)
     error = reference.relative(mine, wanted)
     assert error < 1e-5 if name == 'none' else error > 2e-5, error
+
+
+def generated(seed, length, n=3, prompt=(), method='greedy', close=0.0, **options):
+    """Ids of both, ours and theirs; what they put behind the closing id is blanked.
+
+    transformers fills up with the closing id where the padding is 0: no part of the answer.
+    """
+    model, ours, params = pair(seed=seed, perturbed=0.3, close=close)
+    images = np.random.default_rng(seed).uniform(size=(n, 32, 32, 3)).astype('f')
+    prompt = np.tile(np.array(prompt, np.int32), (n, 1))
+    options = {'method': method, **options}
+    ids = blip.generate(ours, params, images, prompt_ids=prompt, length=length, **options)
+    more = {'num_beams': options.get('beams', 3)} if method == 'beam' else {}
+    more |= {'length_penalty': options['length_penalty']} if 'length_penalty' in options else {}
+    full = np.pad(prompt, ((0, 0), (1, 1)), constant_values=101).astype(int)
+    pixels = reference.nchw(blip.prepare(ours.config, images))
+    want = model.generate(pixels, input_ids=torch.from_numpy(full), max_length=length, **more)
+    want = np.pad(want.numpy(), ((0, 0), (0, length - want.shape[1])))
+    after = np.cumsum(want == END, 1) - (want == END) > 0
+    return np.asarray(ids), np.where(after, 0, want)
+
+
+GENERATED = (
+    {'length': 11, 'prompt': (7, 55), 'n': 2},
+    {'length': 14, 'method': 'beam'},
+    {'length': 14},
+    {'length': 12, 'method': 'beam', 'beams': 4, 'prompt': (9, 3, 77), 'n': 2},
+    {'length': 14, 'method': 'beam', 'length_penalty': 2.0},
+)
+
+
+@pytest.mark.parametrize('options', GENERATED[:2], ids=str)
+def test_sentences_are_transformers_word_for_word(options):
+    closed = []
+    for seed in (11, 12, 14):
+        ids, want = generated(seed, close=2.0 * (seed - 12), **options)
+        np.testing.assert_array_equal(ids, want, f'seed {seed}')
+        closed += (want == END).any(1).tolist()
+    assert 0 < sum(closed) < len(closed)  # both ways to end were seen
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('options', GENERATED, ids=str)
+def test_many_sentences_are_transformers_word_for_word(options):
+    for seed in range(20, 50):
+        ids, want = generated(seed, close=seed % 7 - 1.0, **options)
+        np.testing.assert_array_equal(ids, want, f'seed {seed}')
+
+
+@pytest.mark.parametrize('p', [0.23, 0.9, 1.0])
+def test_nucleus_keeps_the_words_that_transformers_keeps(p):
+    from transformers.generation import logits_process
+
+    logits = np.random.default_rng(int(10 * p)).normal(size=(6, 50)).astype('f') * 3
+    logits[0] = 0
+    logits[1, 4] = 40
+    kept = np.asarray(_decoding.top_p(jnp.array(logits), p))
+    want = logits_process.TopPLogitsWarper(p)(None, torch.from_numpy(logits)).numpy()
+    # Of equal logits any may be kept: their number counts.
+    np.testing.assert_array_equal(np.isfinite(kept).sum(1), np.isfinite(want).sum(1))
+    np.testing.assert_array_equal(kept[1:], want[1:])
+
+
+def test_nucleus_sampling_draws_from_what_is_kept():
+    _, ours, params = pair(seed=16, perturbed=0.3)
+    image = np.random.default_rng(16).uniform(size=(1, 32, 32, 3)).astype('f')
+    images = np.repeat(image, 4000, 0)
+    ids = blip.generate(
+        ours, params, images, method='nucleus', top_p=0.8, length=2, rng=jax.random.key(3)
+    )
+    pixels = blip.prepare(ours.config, image)
+    opening = jnp.full((1, 1), ours.config.text_config.bos_token_id)
+    logits = jax.jit(ours.apply)({'params': params}, pixels, opening)[:, -1]
+    expected = np.asarray(jax.nn.softmax(_decoding.top_p(logits, 0.8)))[0]
+    found = np.bincount(np.asarray(ids)[:, 1], minlength=131) / 4000
+    assert 3 < (expected > 0).sum() < 100
+    assert (found[expected == 0] == 0).all()
+    spread = np.sqrt(expected * (1 - expected) / 4000)
+    assert (np.abs(found - expected) <= 4.5 * spread).all()
+
+
+@pytest.mark.parametrize(
+    ('options', 'match'),
+    [
+        ({'method': 'best'}, 'greedy, beam, nucleus'),
+        ({'length': 41}, '40 .places.'),
+        ({'length': 1}, '2 .prompt and a word.'),
+        ({'method': 'nucleus'}, 'jax.random.key'),
+        ({'method': 'beam', 'beams': 0}, 'at least 1'),
+    ],
+)
+def test_generating_refuses_what_cannot_work(options, match):
+    _, ours, params = pair(seed=16, perturbed=0.3)
+    with pytest.raises(errors.ConfigError, match=match):
+        blip.generate(ours, params, np.zeros((1, 32, 32, 3), 'f'), **({'length': 9} | options))
+
+
+def test_inputs_of_wrong_sizes_are_refused():
+    _, ours, params = pair(seed=16, perturbed=0.3)
+    with pytest.raises(errors.DataInvalid, match=r'wanted \[n 32 32 3\]'):
+        ours.apply({'params': params}, jnp.zeros((1, 40, 40, 3)), method='encode')
+    with pytest.raises(errors.DataInvalid, match='at most 40'):
+        ours.apply({'params': params}, jnp.zeros((1, 32, 32, 3)), jnp.zeros((1, 41), int))
+
+
+def test_pixels_are_those_of_transformers_processor():
+    from transformers.models.blip import image_processing_pil_blip
+
+    rng, config = np.random.default_rng(17), blip.Config(blip.Vision(image_size=48))
+    coarse = rng.integers(0, 256, (2, 9, 14, 3))
+    images = coarse.repeat(8, 1).repeat(7, 2).astype(np.uint8)  # [2 72 98 3]
+    processor = image_processing_pil_blip.BlipImageProcessorPil(size={'height': 48, 'width': 48})
+    want = processor(list(images), return_tensors='np')['pixel_values']
+    pixels = blip.prepare(config, images.astype('f') / 255)
+    # Pillow rounds to bytes after each of its two passes.
+    assert np.abs(np.moveaxis(np.asarray(pixels), -1, 1) - want).max() < 1.5 / 255 / min(blip.STD)
+
+
+def test_preparing_pixels_of_the_right_size_only_normalises_them():
+    config = blip.Config(blip.Vision(image_size=20))
+    images = jnp.full((1, 20, 20, 3), 1.0)
+    gradient = jax.grad(lambda x: blip.prepare(config, x).sum())(images)
+    np.testing.assert_allclose(gradient[0, 3, 4], 1 / np.array(blip.STD), 1e-6)
+
+
+def test_a_folder_of_transformers_holds_no_tied_decoder_and_is_read(tmp_path):
+    from safetensors import numpy as safetensors
+
+    model, ours, params = pair(seed=18)
+    model.save_pretrained(tmp_path)
+    names = safetensors.load_file(tmp_path / 'model.safetensors').keys()
+    assert not [name for name in names if 'predictions.decoder' in name]
+    loaded = weights.load(tmp_path)
+    assert loaded.config == ours.config
+    mine, theirs = tensors.flatten(loaded.params), tensors.flatten(params)
+    assert mine.keys() == theirs.keys()
+    for path in mine:
+        np.testing.assert_array_equal(mine[path], theirs[path])
+
+
+def test_transformers_reads_the_folder_that_ours_writes(tmp_path):
+    import transformers
+
+    model, ours, params = pair(seed=19, **dict(OTHER))
+    weights.save(tmp_path, ours, params, dtype=np.float32)
+    again = transformers.BlipForConditionalGeneration.from_pretrained(tmp_path).eval()
+    pixels, ids, mask = inputs(ours, 20, 1, 6)
+    with torch.no_grad():
+        given = {'pixel_values': reference.nchw(pixels), 'input_ids': torch.from_numpy(ids)}
+        assert torch.equal(again(**given).logits, model(**given).logits)
+    assert again.config.text_config.encoder_hidden_size == 48
+
+
+def test_the_released_base_has_the_released_tensors():
+    shapes = weights.expected(blip, blip.Captioner(blip.Config()))
+    table = json.loads((SHAPES / 'blip.json').read_text())
+    tied = {f'text_decoder.cls.predictions.decoder.{leaf}' for leaf in ('weight', 'bias')}
+    found = _torch_shapes(shapes)
+    assert found == {key: value for key, value in table.items() if key not in tied}
+    assert sum(int(np.prod(shape)) for shape in found.values()) == 223_971_644
+
+
+def _torch_shapes(shapes):
+    # One byte a tensor: only strides are moved about.
+    small = {k: np.broadcast_to(np.zeros((), 'b'), v.shape) for k, v in shapes.items()}
+    return {tensors.name_of(k): list(tensors.to_theirs(v, k[-1]).shape) for k, v in small.items()}
+
+
+def test_the_released_large_has_the_tensors_of_transformers_class():
+    import transformers
+
+    config = blip.RELEASED['Salesforce/blip-image-captioning-large']
+    with torch.device('meta'):
+        model = transformers.BlipForConditionalGeneration(
+            transformers.BlipConfig(**blip.write(config))
+        )
+    found = _torch_shapes(weights.expected(blip, blip.Captioner(config)))
+    assert found == {key: list(value.shape) for key, value in model.named_parameters()}
+    assert sum(int(np.prod(shape)) for shape in found.values()) == 446_290_492
+
+
+def test_configs_are_read_as_transformers_reads_them():
+    assert blip.read({'text_config': {}}).text_config.num_attention_heads == 8
+    for config in blip.RELEASED.values():
+        assert blip.read(json.loads(json.dumps(blip.write(config)))) == config
+    listed = {'image_size': [224, 224], 'patch_size': [16, 16], 'projection_dim': 512}
+    assert blip.read({'vision_config': listed}).vision_config.image_size == 224
+
+
+@pytest.mark.parametrize(
+    ('raw', 'match'),
+    [
+        ({'text_config': {'is_decoder': False}}, 'text_config.is_decoder is False'),
+        ({'tie_word_embeddings': False}, 'tie_word_embeddings is false'),
+        ({'text_config': {'hidden_act': 'gelu_new'}}, "text_config.hidden_act is 'gelu_new'"),
+        (
+            {'vision_config': {'image_size': [384, 224]}},
+            r'vision_config.image_size is \[384, 224\]',
+        ),
+        ({'vision_config': {'num_attention_heads': 5}}, 'divisor of hidden_size 768'),
+    ],
+)
+def test_options_that_change_the_function_are_refused(raw, match):
+    with pytest.raises(errors.ConfigError, match=match):
+        blip.read(raw)
