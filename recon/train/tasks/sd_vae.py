@@ -215,8 +215,8 @@ def measure(out, n: int = 1000) -> dict:
     between = np.abs(np.corrcoef(flat.T) - np.eye(flat.shape[1]))
     reached['latents'] = {
         'numbers': numbers,
-        'std_by_channel': np.round(flat.std(0), 3).tolist(),
-        'mean_by_channel': np.round(flat.mean(0), 3).tolist(),
+        'std_by_channel': [round(float(value), 3) for value in flat.std(0)],
+        'mean_by_channel': [round(float(value), 3) for value in flat.mean(0)],
         'largest_correlation_of_channels': round(float(between.max()), 3),
     }
     return reached
