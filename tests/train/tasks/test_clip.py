@@ -1,13 +1,45 @@
-"""The small CLIP pair: what is said of scenes, what is asked, and a training of two steps."""
+"""The small CLIP pair: what is said of scenes, what is asked, and a training of two steps.
+
+After a new training: `python -c 'from tests.train.tasks import test_clip as t; t.write_golden()'`.
+"""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
 
 from recon.data.simulator import scenes
 from recon.train.tasks import _clip_batches, _judge, _phrases, _scenes, clip
+from recon.zoo import clip as net
 from recon.zoo import tokenizers, weights
+
+TINY = pathlib.Path(weights.__file__).parent / 'assets' / 'tiny'
+GOLDEN = pathlib.Path(__file__).parent / 'golden' / 'clip.json'
+IDS = [9, 1239, 40009, 72999]  # held-out scenes
+
+
+def golden() -> dict:
+    """What the embedded pair says of a few scenes."""
+    drawn = scenes.draw(np.array(IDS), 64)
+    pair, alone = weights.load('tiny/clip'), weights.load('tiny/text_encoder')
+    ids = tokenizers.load(TINY / 'tokenizer').encode(scenes.captions(drawn))
+    out = pair.module.apply(
+        {'params': pair.params}, net.prepare(pair.config, drawn.images / np.float32(255)), ids
+    )
+    states = alone.module.apply({'params': alone.params}, ids)
+    return {
+        'scenes_version': scenes.SCENES_VERSION,
+        'cosines': np.asarray(out.image_embeds @ out.text_embeds.T),
+        'image': np.asarray(out.image_embeds[:, :8]),
+        'states': np.asarray(states[:, ::12, :4]),
+    }
+
+
+def write_golden() -> None:
+    """Writes what a later `golden` has to equal."""
+    said = {key: np.asarray(value).round(5).tolist() for key, value in golden().items()}
+    GOLDEN.write_text(json.dumps(said, indent=1) + '\n')
 
 
 @pytest.fixture(scope='module')
@@ -164,6 +196,15 @@ def test_exchanged_captions_differ_in_the_main_object_alone(drawn):
     at = present[:, 0, _phrases.COLOUR]
     np.testing.assert_array_equal(every[np.arange(300), at], present)
     assert ((every != present[:, None]).sum((2, 3)) == (np.arange(8) != at[:, None])).all()
+
+
+def test_the_embedded_pair_says_what_it_said():
+    wanted = json.loads(GOLDEN.read_text())
+    got = golden()
+    assert got.keys() == wanted.keys()
+    for name, value in got.items():
+        np.testing.assert_allclose(value, wanted[name], atol=2e-4, err_msg=name)
+    assert (got['cosines'].argmax(1) == np.arange(len(IDS))).all()
 
 
 @pytest.mark.long
