@@ -26,7 +26,7 @@ SETTINGS = {
     'text_steps': 700,
     'text_learning_rate': 2e-3,
     'text_batch': 128,
-    'steps': 6000,
+    'steps': 3000,
     'learning_rate': 1e-3,
     'batch': 64,
     'warmup': 0.05,
