@@ -54,12 +54,12 @@ class Attention(nn.Module):
     def __call__(self, x: Float[Array, 'n q d'], states: Float[Array, 'n k s']):
         """[n q d], states [n k s] -> [n q d]."""
         width = x.shape[-1]
-        dense = lambda name: nn.Dense(width, use_bias=False, dtype=self.dtype, name=name)  # noqa: E731
+        dense = lambda name: blocks.dense(width, bias=False, dtype=self.dtype, name=name)  # noqa: E731
         query, key, value = dense('to_q')(x), dense('to_k')(states), dense('to_v')(states)
         if self.upcast:
             query, key = query.astype(jnp.float32), key.astype(jnp.float32)
         mixed = blocks.attention(query, key, value, self.heads)
-        return nn.Dense(width, dtype=self.dtype, name='to_out.0')(mixed)
+        return blocks.dense(width, dtype=self.dtype, name='to_out.0')(mixed)
 
 
 class FeedForward(nn.Module):
@@ -71,9 +71,9 @@ class FeedForward(nn.Module):
     def __call__(self, x: Float[Array, 'n k d']) -> Float[Array, 'n k d']:
         """[n k d] -> [n k d]."""
         width = x.shape[-1]
-        both = nn.Dense(8 * width, dtype=self.dtype, name='net.0.proj')(x)
+        both = blocks.dense(8 * width, dtype=self.dtype, name='net.0.proj')(x)
         value, gate = jnp.split(both, 2, -1)
-        return nn.Dense(width, dtype=self.dtype, name='net.2')(value * blocks.gelu(gate))
+        return blocks.dense(width, dtype=self.dtype, name='net.2')(value * blocks.gelu(gate))
 
 
 class TransformerBlock(nn.Module):
@@ -124,7 +124,7 @@ class Transformer(nn.Module):
 
         def project(name):
             if self.linear:
-                return nn.Dense(c, dtype=self.dtype, name=name)
+                return blocks.dense(c, dtype=self.dtype, name=name)
             return blocks.conv(c, 1, dtype=self.dtype, name=name)
 
         y = blocks.GroupNorm(self.groups, _NORM_EPSILON, self.dtype, name='norm')(x)
@@ -172,9 +172,9 @@ class UNet(nn.Module):
         if c.center_input_sample:
             x = 2 * x - 1
         time = embed_time(timesteps, c).astype(self.dtype)
-        time = nn.Dense(4 * widths[0], dtype=self.dtype, name='time_embedding.linear_1')(time)
+        time = blocks.dense(4 * widths[0], dtype=self.dtype, name='time_embedding.linear_1')(time)
         time = jax.nn.silu(time)
-        time = nn.Dense(4 * widths[0], dtype=self.dtype, name='time_embedding.linear_2')(time)
+        time = blocks.dense(4 * widths[0], dtype=self.dtype, name='time_embedding.linear_2')(time)
         x = blocks.conv(widths[0], dtype=self.dtype, name='conv_in')(x)
         x, skips = self._down(x, time, states)
         x = self._resnet(widths[-1], 'mid_block.resnets.0')(x, time)
