@@ -194,7 +194,7 @@ def test_bimixco_of_unmixed_rows_is_info_nce():
 def test_rows_are_mixed_with_partners_by_weights_that_are_drawn():
     voxels = rows(4000, 2, 3, seed=16)
     mix = jax.jit(losses.mix)
-    mixed, partner, weight = mix(voxels, jax.random.key(2))
+    mixed, partner, weight = mix(voxels, jax.random.key(2), share=0.5)
     assert sorted(np.asarray(partner)) == list(range(4000))
     own = np.asarray(weight)[:, None, None]
     wanted = own * voxels + (1 - own) * voxels[np.asarray(partner)]
@@ -206,7 +206,7 @@ def test_rows_are_mixed_with_partners_by_weights_that_are_drawn():
         share = (true < level).mean() / (true.astype(np.float32) < 1).mean()
         assert abs((drawn < level).mean() - share) < 0.04
     assert np.isfinite(weight).all()
-    other = mix(voxels, jax.random.key(3))[2]
+    other = mix(voxels, jax.random.key(3), share=0.5)[2]
     assert (np.asarray(other) != np.asarray(weight)).any()
     np.testing.assert_array_equal(mix(voxels, jax.random.key(2), share=0.0)[0], voxels)
 
