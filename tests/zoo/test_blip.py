@@ -264,7 +264,7 @@ GENERATED = (
 @pytest.mark.parametrize('options', GENERATED[:2], ids=str)
 def test_sentences_are_transformers_word_for_word(options):
     closed = []
-    for seed in (11, 12, 14):
+    for seed in (11, 13, 15):
         ids, want = generated(seed, close=2.0 * (seed - 12), **options)
         np.testing.assert_array_equal(ids, want, f'seed {seed}')
         closed += (want == END).any(1).tolist()

@@ -4,8 +4,9 @@ It is taught with captions and, since captions alone teach a small vision tower 
 on its patch tokens that are thrown away afterwards: each cell of the picture says which object it
 shows, in which colour and size, where that object stands, and when the caption names it.
 
-Test scenes pair categories with colours that no training scene has. So that the decoder does not
-learn to exclude such pairs from the words alone, it hears some colours wrong while it is taught.
+Test scenes pair categories with colours that no training scene has, and a net that is taught with
+scenes as they are learns that such a pair cannot be. So in a second stage the colours of pictures
+are exchanged, and the decoder hears some colours wrong.
 """
 
 import pathlib
@@ -13,14 +14,12 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array, Float
 
 from recon.core import results
 from recon.data.simulator import backgrounds, scenes
 from recon.train import loop, optim, step
 from recon.train import state as states
-from recon.train.tasks import _caption_scores, _scenes
+from recon.train.tasks import _blip_lessons, _caption_scores, _scenes
 from recon.zoo import blip, tokenizers, weights
 
 SETTINGS = {
@@ -33,24 +32,23 @@ SETTINGS = {
     'clip': 1.0,
     'b2': 0.98,
     'ema': 0.998,
-    'cells': 1.0,  # weight of the heads on patch tokens beside that of the captions
-    'misheard': 0.3,  # share of the colours that the decoder hears wrong
+    # Those of the second stage.
+    'then_steps': 1800,
+    'then_batch': 40,
+    'then_learning_rate': 1e-3,
+    'said': 16,  # pictures of a batch whose captions are taught; all of them teach their cells
+    'objects': 1.0,
+    'exchanged': 0.5,
+    'misheard': 0.4,
     'scenes': 65_700,
     'save_every': 250,
     'log_every': 50,
 }
 ASIDE = 1000  # the last training scenes, on which the training is watched
+_WATCHED = 125  # of them at once
 FOLDER = 'blip'
 LENGTH = 48  # ids; the longest caption has 45 with those that open and close it
 PROMPT = 'a picture of a blurry'  # words that callers may put in front
-# Of a cell: category or none, colour, size, position, place in the caption.
-_HEADS = (
-    len(scenes.CATEGORIES) + 1,
-    len(scenes.COLOURS),
-    len(scenes.SIZES),
-    len(scenes.POSITIONS),
-    scenes.MAX_OBJECTS,
-)
 
 
 def config(words: int) -> blip.Config:
@@ -73,43 +71,69 @@ def run(settings: dict, out, work, *, seed: int = 0, stop=lambda: False) -> None
       stop: asked before every step.
     """
     drawn = _scenes.training(work, settings['scenes'])
-    net, ids, colours = _vocabulary(f'{work}/{FOLDER}/words', drawn)
-    rows = len(ids) - ASIDE
-    optimizer = optim.make(settings, settings['steps'])
+    net, ids, *words = _vocabulary(f'{work}/{FOLDER}/words', drawn)
     root = jax.random.key(seed)
-    state = states.create(
-        lambda rng: _begin(net, rng), optimizer, jax.random.fold_in(root, 0), ema=True
-    )
+    params = lambda rng: _begin(net, rng)  # noqa: E731
+    for name, stage in _stages(settings).items():
+        optimizer = optim.make(stage, stage['steps'])
+        state = states.create(params, optimizer, jax.random.fold_in(root, 0), ema=True)
+        state = loop.fit(
+            step.single(_loss(net, stage), optimizer, ema=settings['ema']),
+            state,
+            _batches(drawn, ids, words, stage, seed),
+            steps=stage['steps'],
+            folder=f'{work}/{FOLDER}/{name}',
+            rng=jax.random.fold_in(root, 1),
+            save_every=settings['save_every'],
+            log_every=settings['log_every'],
+            stop=stop,
+            validate=_watch(net, drawn, ids),
+        )
+        before = state.averaged
+        params = lambda rng, before=before: jax.tree.map(jnp.copy, before)  # noqa: E731
+    write(out, net, jax.device_get(state.averaged)['net'], drawn)
+
+
+def _stages(settings: dict) -> dict[str, dict]:
+    """Settings of the two stages: scenes as they are, then disguised."""
+    plain = settings | {'said': settings['batch'], 'objects': 0.0, 'disguised': False}
+    again = {key.removeprefix('then_'): settings[key] for key in settings if key[:5] == 'then_'}
+    return {'plain': plain, 'disguised': settings | again | {'disguised': True}}
+
+
+def _loss(net: blip.Captioner, stage: dict):
+    return lambda params, given, rng: _blip_lessons.losses(net, params, given, stage)
+
+
+def _batches(drawn: scenes.Scenes, ids: np.ndarray, words, stage: dict, seed: int):
+    """The function that gives the batch of a step."""
+    rows = len(ids) - ASIDE
 
     def batch_at(i):
-        return _batch(drawn, ids, np.sort(_scenes.batch_indices(seed, i, rows, settings['batch'])))
+        chosen = _scenes.batch_indices(seed, i, rows, stage['batch'])
+        if not stage['disguised']:
+            return _blip_lessons.batch(drawn, ids, np.sort(chosen))
+        given = _blip_lessons.batch(drawn, ids, chosen)
+        rng = np.random.default_rng((seed, 1, i))
+        return _blip_lessons.disguise(given, *words, stage, rng)
 
-    def loss(params, batch, rng):
-        return losses(net, params, batch, settings['cells'])
+    return batch_at
 
-    aside = jax.jit(lambda params, batch: losses(net, params, batch, settings['cells'])[1])
+
+def _watch(net: blip.Captioner, drawn: scenes.Scenes, ids: np.ndarray):
+    """The function that gives losses on the scenes put aside."""
+    stage = {'said': _WATCHED, 'objects': 0.0}
+    losses = jax.jit(lambda params, given: _blip_lessons.losses(net, params, given, stage)[1])
 
     def validate(state):
         parts = [
-            aside(state.averaged, _batch(drawn, ids, np.arange(start, start + 125)))
-            for start in range(rows, len(ids), 125)
+            losses(state.averaged, _blip_lessons.batch(drawn, ids, np.arange(i, i + _WATCHED)))
+            for i in range(len(ids) - ASIDE, len(ids), _WATCHED)
         ]
         mean = {key: float(np.mean([part[key] for part in parts])) for key in parts[0]}
         return {'loss': mean['words']} | mean
 
-    state = loop.fit(
-        step.single(loss, optimizer, ema=settings['ema']),
-        state,
-        batch_at,
-        steps=settings['steps'],
-        folder=f'{work}/{FOLDER}',
-        rng=jax.random.fold_in(root, 1),
-        save_every=settings['save_every'],
-        log_every=settings['log_every'],
-        stop=stop,
-        validate=validate,
-    )
-    write(out, net, jax.device_get(state.averaged)['net'], drawn)
+    return validate
 
 
 def write(out, net: blip.Captioner, params: dict, drawn: scenes.Scenes) -> None:
@@ -129,19 +153,18 @@ def _sentences(drawn: scenes.Scenes) -> list[str]:
 
 
 def _vocabulary(folder, drawn: scenes.Scenes) -> tuple:
-    """The net for the words of the captions, the captions as ids [m LENGTH], the colours' ids."""
+    """The net for the captions' words, captions as ids [m LENGTH], ids of colours and comma."""
     sentences = _sentences(drawn)
     net = blip.Captioner(config(tokenizers.write_bert(folder, sentences, PROMPT, LENGTH)))
     tokenizer = tokenizers.load(folder)
     ids = tokenizer.encode(sentences, LENGTH)
     ids[:, 0] = net.config.text_config.bos_token_id
-    return net, ids, tokenizer.encode(scenes.COLOURS, 3)[:, 1]
-
-
-def mishear(ids: np.ndarray, colours: np.ndarray, share: float, rng) -> np.ndarray:
-    """Ids [n k] with this share of the words `colours` [8] exchanged for any of them."""
-    wrong = np.isin(ids, colours) & (rng.random(ids.shape) < share)
-    return np.where(wrong, rng.choice(colours, ids.shape), ids).astype(np.int32)
+    return (
+        net,
+        ids,
+        tokenizer.encode(scenes.COLOURS, 3)[:, 1],
+        int(tokenizer.encode([','], 3)[0, 1]),
+    )
 
 
 def _begin(net: blip.Captioner, rng) -> dict:
@@ -160,91 +183,13 @@ def _begin(net: blip.Captioner, rng) -> dict:
     places = params['vision_model']['embeddings']['position_embedding']
     params['vision_model']['embeddings']['position_embedding'] = places.at[0, 1:].add(grid)
     kernel = jax.nn.initializers.lecun_normal()
-    heads = (vision.hidden_size, sum(_HEADS))
+    heads = (vision.hidden_size, sum(_blip_lessons.HEADS))
     place = (vision.hidden_size, len(backgrounds.SKIES) + len(backgrounds.GROUNDS))
     return {
         'net': params,
         'cells': kernel(jax.random.fold_in(rng, 1), heads),
         'place': kernel(jax.random.fold_in(rng, 2), place),
     }
-
-
-def _batch(drawn: scenes.Scenes, ids: np.ndarray, rows: np.ndarray) -> dict:
-    cells, shown = _cells(drawn, rows)
-    return {
-        'images': drawn.images[rows], 'ids': ids[rows], 'heard': ids[rows],
-        'cells': cells, 'shown': shown, 'place': np.asarray(drawn.place[rows], np.int32),
-    }  # fmt: skip
-
-
-def _cells(drawn: scenes.Scenes, rows) -> tuple[np.ndarray, np.ndarray]:
-    """What objects there are, and how much of each cell each of them covers.
-
-    Returns:
-      [n 4 5] int32: category, colour, size, position, place in the caption; the last is 3 at most,
-        and 0 where the object is absent or not named.
-      [n 4 64] float32: coverage of the cells, row by row; categories differ within a scene.
-    """
-    kinds = [
-        np.asarray(x[rows]) for x in (drawn.category, drawn.colour, drawn.size, drawn.position)
-    ]
-    there = kinds[0] >= 0
-    named = there & (np.asarray(drawn.visible[rows]) >= scenes.VISIBLE)
-    order = np.where(named, np.cumsum(named, 1) - 1, 0)
-    contents = np.asarray(drawn.contents[rows])
-    shown = np.take_along_axis(
-        contents.reshape(len(contents), -1, 64), np.maximum(kinds[0], 0)[..., None].astype(int), 1
-    )
-    what = np.stack([*(np.where(there, kind, 0) for kind in kinds), order], -1)
-    return what.astype(np.int32), (shown * there[..., None]).astype(np.float32)
-
-
-def losses(net: blip.Captioner, params: dict, batch: dict, weight: float) -> tuple[Array, dict]:
-    """The loss of a batch, and its parts: 'words' and 'cells' (nats), 'right' (share of words)."""
-    pixels = blip.prepare(net.config, batch['images'] / jnp.float32(255))
-    apply = lambda *args, method: net.apply({'params': params['net']}, *args, method=method)  # noqa: E731
-    states_ = apply(pixels, method='encode')  # [n 65 d]
-    ids = batch['ids']
-    logits = apply(batch['heard'][:, :-1], states_, method='logits')
-    counted = (ids[:, 1:] != net.config.text_config.pad_token_id).astype(jnp.float32)
-    each = optax.softmax_cross_entropy_with_integer_labels(logits, ids[:, 1:])
-    words = (each * counted).sum() / counted.sum()
-    right = ((logits.argmax(-1) == ids[:, 1:]) * counted).sum() / counted.sum()
-    cells = cell_loss(states_[:, 1:] @ params['cells'], batch['cells'], batch['shown'])
-    place = states_[:, 0] @ params['place']
-    skies = len(backgrounds.SKIES)
-    for i, part in enumerate((place[:, :skies], place[:, skies:])):
-        each = optax.softmax_cross_entropy_with_integer_labels(part, batch['place'][:, i])
-        cells = cells + 0.1 * each.mean()
-    return words + weight * cells, {'words': words, 'cells': cells, 'right': right}
-
-
-def cell_loss(
-    logits: Float[Array, 'n p k'], what: Array, shown: Float[Array, 'n 4 p']
-) -> Float[Array, '']:
-    """Cross entropy of what the cells say of the objects in them, in nats.
-
-    Args:
-      logits: [n 64 41], the heads side by side.
-      what: [n 4 5], see `_cells`.
-      shown: [n 4 64], coverage.
-
-    Returns:
-      Category (17 classes, the last is nothing): mean over cells. The rest: sums of means over
-      what is covered.
-    """
-    total, start = 0.0, 0
-    for i, size in enumerate(_HEADS):
-        log = jax.nn.log_softmax(logits[..., start : start + size], -1)  # [n p size]
-        label = jax.nn.one_hot(what[..., i], size)  # [n 4 size]
-        target = jnp.einsum('nop,nos->nps', shown, label)
-        start += size
-        if i == 0:
-            target = target.at[..., -1].set(1 - target.sum(-1))
-            total += -(target * log).sum(-1).mean()
-        else:
-            total += -0.5 * (target * log).sum() / jnp.maximum(shown.sum(), 1)
-    return total
 
 
 def measure(out, n: int = 2000) -> dict:
