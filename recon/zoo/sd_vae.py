@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from recon.core import blocks, errors
+from recon.core import blocks, errors, resize
 from recon.zoo import tensors
 
 EPSILON = 1e-6  # of every norm; the U-Net's residual blocks have 1e-5
@@ -218,6 +218,10 @@ class AutoencoderKL(nn.Module):
         h = self.post_quant_conv(h) if self.config.use_post_quant_conv else h
         return self.decoder(h).astype(jnp.float32)
 
+    def layers(self, pixels: Float[Array, 'n h w c']) -> dict[str, Array]:
+        """Pixels in [-1, 1] -> {'latents': [n h/8 w/8 d]}, their mean, as `latents` scales it."""
+        return {'latents': _scaled(self.config, self.encode(pixels)[0])}
+
     def __call__(self, pixels: Float[Array, 'n h w c']) -> Float[Array, 'n h w c']:
         """Pixels in [-1, 1] -> their reconstruction from the mean."""
         return self.decode(self.encode(pixels)[0])
@@ -240,7 +244,11 @@ def latents(
     mean, logvar = module.apply({'params': params}, 2 * images - 1, method='encode')
     if rng is not None:
         mean = mean + jnp.exp(logvar / 2) * jax.random.normal(rng, mean.shape)
-    return (mean - (module.config.shift_factor or 0)) * module.config.scaling_factor
+    return _scaled(module.config, mean)
+
+
+def _scaled(config: Config, latents):
+    return (latents - (config.shift_factor or 0)) * config.scaling_factor
 
 
 def pictures(
@@ -250,6 +258,16 @@ def pictures(
     latents = latents / module.config.scaling_factor + (module.config.shift_factor or 0)
     pixels = module.apply({'params': params}, latents, method='decode')
     return jnp.clip(pixels / 2 + 0.5, 0, 1)
+
+
+def LAYERS(config: Config) -> tuple[str, ...]:  # noqa: N802
+    """Names of the nodes that `layers` gives."""
+    return ('latents',)
+
+
+def prepare(config: Config, images: Float[Array, 'n h w 3']) -> Float[Array, 'n s s 3']:
+    """Pictures in [0, 1] -> [-1, 1] at the size of the training, bilinear with antialias."""
+    return 2 * resize.resize(images, (config.sample_size,) * 2) - 1
 
 
 def example(config: Config) -> tuple:
