@@ -67,7 +67,7 @@ def test_scenes_with_words_are_not_mirrored():
 
 def test_folded_norms_are_the_norms_of_the_batch():
     net = zoo.AlexNet(SMALL)
-    params = alexnet._begin(net, jax.random.key(0))
+    params = jax.jit(lambda rng: alexnet._begin(net, rng))(jax.random.key(0))
     rng = np.random.default_rng(5)
     params = jax.tree.map(
         lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape).astype(np.float32), params
@@ -75,13 +75,13 @@ def test_folded_norms_are_the_norms_of_the_batch():
     given, key = batch(6, 7), jax.random.key(8)
 
     @jax.jit
-    def both(params):
+    def both(params, given):
         folded = alexnet._folded(net, params, jax.tree.map(lambda leaf: leaf[None], given), key)
         images, _ = alexnet.augment(given, 7, jax.random.fold_in(key, 0))
         nodes, moments = alexnet._forward(net, params, images)
         return nodes, net.apply({'params': folded}, zoo.normalise(images), method='layers'), moments
 
-    normed, plain, moments = both(params)
+    normed, plain, moments = both(params, given)
     assert set(moments) == {f'features.{i}' for i in (0, 3, 6, 8, 10)}
     for name in ('features.0', 'features.11', 'classifier.6'):
         np.testing.assert_allclose(plain[name], normed[name], rtol=1e-4, atol=1e-4)
@@ -131,9 +131,16 @@ def test_a_training_of_two_steps_writes_a_folder_that_is_read_and_measured(tmp_p
     assert loaded.config == dataclasses.replace(SMALL, labels=scenes.CATEGORIES)
     reached = alexnet.measure(tmp_path / 'out', n=30)
     assert reached['all']['scenes'] == 30
+    drawn = _scenes.held_out(30)
+    for part, unseen in (
+        ('unseen_pairs', scenes.has_unseen(drawn)),
+        ('unseen_main', alexnet._unseen(drawn)),
+    ):
+        assert reached.get(part, {'scenes': 0})['scenes'] == unseen.sum()
     images = _scenes.pictures(_scenes.held_out(2), np.arange(2))
     pixels = zoo.prepare(loaded.config, jnp.asarray(images))
-    assert np.isfinite(loaded.module.apply({'params': loaded.params}, pixels)).all()
+    apply = jax.jit(loaded.module.apply)
+    assert np.isfinite(apply({'params': loaded.params}, pixels)).all()
 
 
 @pytest.mark.long
