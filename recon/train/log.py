@@ -13,12 +13,12 @@ _ABSENT = object()
 
 
 class Log:
-    """Appends scalars to `DIR/logs/metrics.jsonl`, TensorBoard events beside it.
+    """Appends scalars to `metrics.jsonl` in a folder, TensorBoard events beside it.
 
     One object a line: {"step", "name", "value"}. A context manager.
 
     Args:
-      folder: made here.
+      folder: made here; of a run it is `DIR/logs`.
       after: a training goes on after this step: lines of later ones, written before it was killed,
         are taken out, since they come again.
     """

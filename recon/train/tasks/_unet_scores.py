@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import pathlib
 
 import jax
@@ -64,8 +65,6 @@ class Painter:
 
 def load(out) -> Painter:
     """The painter of a folder that is laid out like Stable Diffusion's."""
-    import json
-
     out = pathlib.Path(out)
     nets = {name: weights.load(out / name) for name in ('unet', 'vae', 'text_encoder')}
     raw = json.loads((out / 'scheduler' / 'scheduler_config.json').read_text())

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from absl import logging
 
-from recon.core import image, results
+from recon.core import results
 from recon.data.simulator import scenes
 from recon.generators import diffusion
 from recon.train import loop, optim, step
@@ -264,14 +264,3 @@ def objective(net, noises, params, batch, settings: dict, rng) -> tuple:
     weighted = (error * batch['weight']).mean()
     parts = {'v': error.mean(), 'weighted': weighted, 'cells': cells}
     return weighted + settings['cells'] * cells, parts
-
-
-def sheet(pictures: np.ndarray, columns: int, path) -> None:
-    """Pictures [n h w 3] in [0, 1], row by row, as one PNG."""
-    from PIL import Image
-
-    n, h, w, _ = pictures.shape
-    whole = np.ones((-(-n // columns) * columns, h, w, 3), np.float32)
-    whole[:n] = pictures
-    whole = whole.reshape(-1, columns, h, w, 3).swapaxes(1, 2).reshape(-1, columns * w, 3)
-    Image.fromarray(image.to_uint8(whole)).save(path)

@@ -4,7 +4,6 @@ import diffusers
 import jax
 import jax.numpy as jnp
 import numpy as np
-import PIL.Image
 import pytest
 
 from recon.core import results
@@ -155,13 +154,3 @@ def test_a_batch_says_what_the_scenes_show(tiny):
     shuffled = sd_unet.batch(drawn, latents, speak, np.arange(6), np.random.default_rng(1))
     assert (np.sort(shuffled['ids'], 1) == np.sort(sd_unet.batch(
         drawn, latents, speak, np.arange(6), None)['ids'], 1)).all()  # fmt: skip
-
-
-def test_a_sheet_shows_pictures_row_by_row(tmp_path):
-    pictures = np.linspace(0, 1, 5)[:, None, None, None] * np.ones((5, 4, 6, 3))
-    sd_unet.sheet(pictures, 3, tmp_path / 'sheet.png')
-    seen = np.asarray(PIL.Image.open(tmp_path / 'sheet.png'))
-    assert seen.shape == (8, 18, 3)
-    assert seen[0, 0, 0] == 0
-    assert seen[0, 17, 0] == 128
-    assert seen[7, 6, 0] == 255
