@@ -1,3 +1,4 @@
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import torch
 from diffusers.models import downsampling, resnet, upsampling
 
-from recon.core import blocks
+from recon.core import _attention, blocks
 from tests.zoo import reference
 
 
@@ -124,7 +125,8 @@ def test_attention_equals_the_reference(n, q, k, heads, width):
         assert reference.relative(got, theirs.transpose(1, 2).flatten(2)) < 1e-5
 
 
-def test_attention_by_parts_of_the_queries_is_the_same(monkeypatch):
+@pytest.mark.parametrize('part', [7 * 10, 2 * 24 * 10])  # 6 queries; two heads
+def test_attention_by_parts_is_the_same(monkeypatch, part):
     query, key, value = (draw(2, k, 6, seed=k) for k in (24, 10, 10))
     key, value = key + 0.1, value - 0.1
 
@@ -136,7 +138,7 @@ def test_attention_by_parts_of_the_queries_is_the_same(monkeypatch):
         return jax.jit(jax.value_and_grad(energy, (0, 1, 2), has_aux=True))(query, key, value)
 
     (_, whole), whole_grads = run()
-    monkeypatch.setattr(blocks, '_SCORES', 4 * 2 * 2 * 7 * 10)  # 7 queries at most: 4 parts of 6
+    monkeypatch.setattr(_attention, '_SCORES', (0, 4 * part))
     assert 'scan' in str(jax.make_jaxpr(energy)(query, key, value))
     (_, parts), parts_grads = run()
     np.testing.assert_allclose(parts, whole, atol=1e-6)
@@ -166,6 +168,43 @@ def test_upsampling_equals_the_reference(size):
     wanted = net(reference.nchw(x), output_size=cut)
     got = jax.jit(lambda p, x: ours.apply({'params': p}, x, cut))(params, x)
     assert reference.relative(got, reference.nhwc(wanted)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ('size', 'channels', 'kernel', 'stride', 'padding'),
+    [
+        ((5, 6), 4, 3, 1, 1),  # a convolution
+        ((3, 2), 20, 3, 1, 1),  # fewer pixels than channels
+        ((3, 4), 13, 3, 1, 0),
+        ((8, 4), 3, 4, 4, 0),  # patches
+        ((9, 4), 3, 4, 4, 0),  # patches, and a rest
+        ((3, 5), 6, 1, 1, 0),  # single pixels
+        ((7, 5), 30, 5, 2, 2),
+    ],
+)
+def test_every_kind_of_convolution_equals_the_reference(size, channels, kernel, stride, padding):
+    net = reference.perturb(torch.nn.Conv2d(channels, 7, kernel, stride, padding), kernel)
+    x = draw(1, *size, channels)
+    ours = blocks.conv(7, kernel, stride, padding)
+    params = reference.params(net, ours, x)
+    assert agree(gradients(ours, params, x), their_gradients(net, x))
+    half = blocks.conv(7, kernel, stride, padding, dtype=jnp.bfloat16).apply({'params': params}, x)
+    assert half.dtype == jnp.bfloat16
+    assert reference.relative(half, reference.nhwc(net(reference.nchw(x)))) < 2e-2
+
+
+def test_a_dense_layer_takes_arrays_of_any_rank():
+    class Two(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return blocks.dense(5, name='a')(x), blocks.dense(4, bias=False, name='b')(x)
+
+    x = draw(2, 3, 4, 6)
+    params = Two().init(jax.random.key(0), x)['params']
+    assert set(params['b']) == {'kernel'}
+    a, b = Two().apply({'params': params}, x)
+    np.testing.assert_allclose(a, x @ params['a']['kernel'] + params['a']['bias'], atol=1e-5)
+    np.testing.assert_allclose(b, x @ params['b']['kernel'], atol=1e-5)
 
 
 @pytest.mark.parametrize('padding', [0, 1])
