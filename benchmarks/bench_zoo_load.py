@@ -128,6 +128,7 @@ def main():
         result = {'folder_gb': size / 2**30} | json.loads(done.stdout.splitlines()[-1])
     print(json.dumps(result, indent=1))
     assert result['finite'], 'not finite'
+    assert result['peak_gb'] < 12, 'the folder is not read lazily'
     if args.write:
         print(_harness.write('zoo_load' + '_quick' * args.quick, result))
 

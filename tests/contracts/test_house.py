@@ -96,6 +96,26 @@ def test_no_environment_variable_is_read_in_recon():
         assert not re.search(r'os\.environ|getenv', path.read_text()), path
 
 
+def test_nets_and_their_tokenizers_need_neither_torch_nor_tensorflow():
+    code = (
+        'import sys, numpy as np\n'
+        'from recon.core import errors\n'
+        'from recon.zoo import catalog, features, tokenizers, weights\n'
+        'from launch import convert, train_zoo\n'
+        'from recon.train.tasks import alexnet, blip, clip, sd_unet, sd_vae\n'
+        'pictures = np.zeros((1, 64, 64, 3), np.float32)\n'
+        'features.extract(weights.load("tiny/clip"), ("pooled",), pictures)\n'
+        'for part in ("tokenizer", "blip"):\n'
+        '    tokenizers.load(catalog.resolve(f"tiny/{part}")).encode(["a house"], 9)\n'
+        'try: catalog.resolve("clip_vit_l14")\n'  # asks huggingface_hub where its cache is
+        'except errors.DataMissing: pass\n'
+        'bad = {"torch", "torchvision", "tensorflow", "diffusers"} & set(sys.modules)\n'
+        'sys.exit(str(bad) if bad else 0)'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_top_level_is_as_planned():
     tracked = subprocess.run(['git', 'ls-files'], cwd=ROOT, capture_output=True, text=True).stdout
     top = {line.split('/')[0] for line in tracked.splitlines()}
