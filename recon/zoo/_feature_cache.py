@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from recon.core import results
+from recon.core import errors, results
 
 _WIDTH = 16  # bytes of a digest
 
@@ -38,7 +38,11 @@ class Rows:
     """
 
     def __init__(self, root: pathlib.Path, facts: dict, shape: Callable[[], tuple[int, ...]]):
-        """`facts` tell rows of one kind from others; `shape` is asked where none are there yet."""
+        """`facts` tell rows of one kind from others; `shape` is asked where none are there yet.
+
+        Raises:
+          DataInvalid: a facts.json that cannot be read.
+        """
         name = hashlib.blake2b(results.to_json(facts).encode(), digest_size=10).hexdigest()
         self.folder = pathlib.Path(root) / name
         path = self.folder / 'facts.json'
@@ -48,6 +52,10 @@ class Rows:
             self.shape = tuple(shape())
             text = results.to_json(facts | {'shape': list(self.shape)}) + '\n'
             results.write_bytes(path, text.encode())
+        except (ValueError, KeyError, TypeError) as error:
+            raise errors.DataInvalid(
+                f'broken facts in a cache of features ({error})'[:200], path, 'remove its folder'
+            ) from error
         self.known = {}
         self._bytes = 4 * int(np.prod(self.shape, dtype=np.int64))
         self.refresh()

@@ -21,6 +21,8 @@ import numpy as np
 from recon.core import errors
 from recon.zoo import _feature_cache
 
+_BRIGHTEST = 10  # decoded pictures may leave [0, 1]; those in [0, 255] go far beyond
+
 
 @dataclasses.dataclass(frozen=True)
 class Own:
@@ -51,9 +53,9 @@ def extract(
       ids: which pictures of a types.Images, default all; they may repeat.
       batch: pictures at a time; one compilation, the last batch is padded.
       dtype: of the computation, for example jnp.bfloat16; default the module's own.
-      cache: a folder that keeps every value by content of the picture, net, weights, layer, dtype,
-        preprocessing and code, or None. A stopped run goes on where it was, several processes may
-        share it, and pictures that are equal are computed once.
+      cache: a folder that keeps every value by content of the picture, net, stamp of its weights,
+        layer, dtypes, preprocessing and code, or None. A stopped run goes on where it was, several
+        processes may share it, and pictures that are equal are computed once.
       prepare: pictures -> the net's input, jit-able; hashable, and its repr names all that it does
         (a frozen dataclass does). Default: the net's own.
 
@@ -80,6 +82,7 @@ def extract(
         'config': repr(net.config),
         'weights': net.stamp,
         'dtype': str(jnp.dtype(module.dtype)),
+        'parameters': sorted({str(leaf.dtype) for leaf in jax.tree.leaves(net.params)}),
         'prepare': repr(prepare),
         'code': _code(importlib.import_module(file)),
         'pictures': list(source.shape),
@@ -152,7 +155,7 @@ def _finite(values, count: int, layer: str) -> np.ndarray:
         raise errors.DataInvalid(
             f'layer {layer} has values that are not finite',
             'recon/zoo/features',
-            'look for NaN in the pictures; in bfloat16, try float32',
+            'look for NaN in the pictures and the weights; in bfloat16 or float16, try float32',
         )
     return values
 
@@ -242,4 +245,10 @@ class _Source:
         pictures = np.asarray(self._read(slice(start, stop)))
         if pictures.dtype == np.uint8:
             return pictures.astype(np.float32) / 255
+        if pictures.dtype.kind not in 'fV' or pictures.max() > _BRIGHTEST:
+            raise errors.DataInvalid(
+                f'pictures of {pictures.dtype} up to {pictures.max()}',
+                'recon/zoo/features',
+                'wanted floats in [0, 1], or uint8',
+            )
         return pictures.astype(np.float32, copy=False)

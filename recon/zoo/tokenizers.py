@@ -12,6 +12,7 @@ import pathlib
 import numpy as np
 
 from recon.core import errors, results
+from recon.zoo import catalog
 
 _FILES = ('tokenizer.json', 'vocab.json', 'vocab.txt')
 _START, _END = '<|startoftext|>', '<|endoftext|>'
@@ -36,7 +37,7 @@ class Tokenizer:
         """Ids of texts, begun, ended, cut and padded as the folder says.
 
         Args:
-          texts: n strings.
+          texts: n strings; a single one counts as a list of it.
           length: tokens with those that begin and end; None takes the folder's own.
 
         Returns:
@@ -50,7 +51,7 @@ class Tokenizer:
             raise errors.ConfigError(
                 f'length is {length!r}', 'tokenizer', f'wanted 2 to {self.longest or "any number"}'
             )
-        texts = [str(text) for text in texts]
+        texts = [texts] if isinstance(texts, str) else [str(text) for text in texts]
         if not texts:
             return np.zeros((0, length), np.int32)
         ids = self.inner(texts, padding='max_length', max_length=length, truncation=True)
@@ -65,11 +66,14 @@ class Tokenizer:
 def load(folder) -> Tokenizer:
     """The tokenizer of a folder: vocab.json and merges.txt, vocab.txt, or tokenizer.json.
 
+    Args:
+      folder: as in weights.load: a folder, or a name such as 'tiny/tokenizer'.
+
     Raises:
       DataMissing: no such files.  DataInvalid: they cannot be read.
       ConfigError: a tokenizer that is neither CLIP's nor BERT's.
     """
-    folder = pathlib.Path(folder)
+    folder = catalog.resolve(folder)
     if not any((folder / name).is_file() for name in _FILES):
         raise errors.DataMissing(
             f'no tokenizer: none of {", ".join(_FILES)}', folder, 'fetch the whole folder'

@@ -262,6 +262,34 @@ def test_processes_that_write_at_once_lose_and_mix_up_nothing(tmp_path):
     np.testing.assert_array_equal(found, np.arange(120)[:, None] * np.ones((1, 50)))
 
 
+def test_parameters_of_another_type_have_values_of_their_own(net, tmp_path):
+    images = pictures(6, 9)
+    first = features.extract(net, ('second',), images, cache=tmp_path)['second']
+    rounded = modules.SimpleNamespace(
+        **vars(net) | {'params': jax.tree.map(lambda x: x.astype(jnp.bfloat16), net.params)}
+    )
+    wanted = features.extract(rounded, ('second',), images)['second']
+    found = features.extract(rounded, ('second',), images, cache=tmp_path)['second']
+    np.testing.assert_array_equal(found, wanted)
+    assert (found != first).any()
+
+
+@pytest.mark.parametrize('kind', [np.int64, np.float32, np.uint16])
+def test_pictures_of_whole_numbers_are_not_taken_for_light_between_0_and_1(net, kind):
+    images = (255 * pictures(3, 7)).astype(kind)
+    with pytest.raises(errors.DataInvalid, match=r'up to 2\d\d.*in \[0, 1\], or uint8'):
+        features.extract(net, ('second',), images)
+
+
+def test_a_cache_whose_facts_are_broken_is_told(net, tmp_path):
+    features.extract(net, ('second',), pictures(2, 1), cache=tmp_path)
+    (facts,) = tmp_path.glob('*/facts.json')
+    for text in ('', facts.read_text()[:90], '{}'):
+        facts.write_text(text)
+        with pytest.raises(errors.DataInvalid, match='remove its folder'):
+            features.extract(net, ('second',), pictures(2, 1), cache=tmp_path)
+
+
 def test_what_a_user_gets_wrong_is_said(net, tmp_path):
     with pytest.raises(errors.ConfigError, match="no layer 'third'.*first, second"):
         features.extract(net, ('third',), pictures(1, 0))

@@ -110,6 +110,14 @@ def test_a_length_beyond_the_folders_own_is_refused(clip):
         tokenizer.encode(['a cat'], 57)
 
 
+def test_a_single_text_is_not_taken_letter_by_letter(clip):
+    np.testing.assert_array_equal(clip[2].encode('a cat', 9), clip[2].encode(['a cat'], 9))
+
+
+def test_the_embedded_tokenizer_is_found_by_its_name():
+    assert tokenizers.load('tiny/tokenizer').encode(['a red house']).shape[0] == 1
+
+
 def test_a_folder_without_a_readable_tokenizer_is_told(clip, tmp_path):
     with pytest.raises(errors.DataMissing, match='no tokenizer'):
         tokenizers.load(tmp_path)
