@@ -147,9 +147,17 @@ def transformer_error(net, params, ours, x, states, scale=1.0):
 
 
 @pytest.mark.parametrize('linear', [False, True])
-def test_the_transformer_equals_the_reference(linear):
+def test_the_transformer_and_its_gradients_equal_the_reference(linear):
     net, ours, params, x, states = transformers(linear, 4 + linear)
     assert transformer_error(net, params, ours, x, states) < 1e-5
+    leaves = reference.nchw(x).requires_grad_(), torch.from_numpy(states).requires_grad_()
+    net(leaves[0], encoder_hidden_states=leaves[1]).sample.square().sum().backward()
+    energy = jax.jit(
+        jax.grad(lambda *given: (ours.apply({'params': params}, *given) ** 2).sum(), (0, 1))
+    )
+    to_pixels, to_text = energy(x, states)
+    assert reference.relative(to_pixels, reference.nhwc(leaves[0].grad)) < 1e-5
+    assert reference.relative(to_text, leaves[1].grad) < 1e-5
 
 
 @pytest.mark.parametrize(
