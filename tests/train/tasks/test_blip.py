@@ -273,7 +273,7 @@ def test_a_short_training_learns_and_writes_a_folder(tmp_path):
     blip.run(settings, tmp_path / 'out', tmp_path)
     log = tmp_path / 'blip' / 'plain' / 'metrics.jsonl'
     lines = [json.loads(line) for line in log.open()]
-    words = [line['validate/words'] for line in lines if 'validate/words' in line]
+    words = [line['value'] for line in lines if line['name'] == 'validate/words']
     assert words[-1] < 0.9 * words[0] < 5
     folder = tmp_path / 'out' / 'blip'
     said = blip.captions(folder, scenes.draw([9], 64).images)
