@@ -48,7 +48,8 @@ def test_every_node_and_the_gradient_equal_torchvisions(theirs, shape, scale):
 def test_every_node_and_the_gradient_equal_torchvisions_at_full_width():
     torch.manual_seed(4)
     theirs = reference.perturb(models.alexnet(), 6, 0.01)
-    found = vision.compare(theirs, alexnet.AlexNet(), (1, 256, 256, 3), NODES, seed=12)
+    # A seed at which no ReLU sits on its edge: there the gradient is either side's.
+    found = vision.compare(theirs, alexnet.AlexNet(), (1, 256, 256, 3), NODES, seed=13)
     assert max(found.values()) < 1e-5, found
 
 
@@ -113,8 +114,9 @@ def test_units_are_dropped_in_training_alone():
         alexnet.Config((4, 4, 4, 4, 4), 3, 2, 1, 2, hidden=9, num_classes=2, crop=48)
     )
     x = vision.pictures((2, 48, 48, 3), 4)
-    variables = net.init(jax.random.key(0), x)
+    variables = jax.jit(net.init)(jax.random.key(0), x)
+    apply = jax.jit(net.apply, static_argnums=2)
     rngs = {'dropout': jax.random.key(1)}
-    kept = net.apply(variables, x)
-    np.testing.assert_array_equal(kept, net.apply(variables, x, rngs=rngs))
-    assert np.abs(np.asarray(kept - net.apply(variables, x, False, rngs=rngs))).max() > 1e-4
+    kept = apply(variables, x)
+    np.testing.assert_array_equal(kept, apply(variables, x, rngs=rngs))
+    assert np.abs(np.asarray(kept - apply(variables, x, False, rngs=rngs))).max() > 1e-4

@@ -14,11 +14,6 @@ def pictures(shape, seed):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def key(seed):
-    """A jax key."""
-    return jax.random.key(seed)
-
-
 def assert_prepares(net, config, released, size):
     """`net.prepare` equals the preprocessing that comes with torchvision's `released` weights."""
     images = np.random.default_rng(size).random((2, *size, 3), np.float32)

@@ -275,9 +275,8 @@ def _reached(drawn: scenes.Scenes, logits, rows) -> dict:
         'scenes': len(shown),
         'scenes_of_one_object': int(alone.sum()),
     }
-    return {
-        key: value if value is None else round(float(value), 4) for key, value in result.items()
-    }
+    exact = int | None  # counts stay whole
+    return {k: v if isinstance(v, exact) else round(float(v), 4) for k, v in result.items()}
 
 
 def _unseen(drawn: scenes.Scenes) -> np.ndarray:

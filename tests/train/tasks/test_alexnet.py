@@ -1,6 +1,8 @@
 """The tiny category net: its pictures, its norms that are folded away, its scores."""
 
 import dataclasses
+import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -141,6 +143,22 @@ def test_a_training_of_two_steps_writes_a_folder_that_is_read_and_measured(tmp_p
     pixels = zoo.prepare(loaded.config, jnp.asarray(images))
     apply = jax.jit(loaded.module.apply)
     assert np.isfinite(apply({'params': loaded.params}, pixels)).all()
+
+
+def test_the_embedded_net_says_what_it_said():
+    golden = json.loads((pathlib.Path(__file__).parent / 'golden' / 'alexnet.json').read_text())
+    net = weights.load('tiny/alexnet')
+    logits = alexnet._logits(net.module, net.params, _scenes.held_out(4).images)
+    np.testing.assert_allclose(logits, golden['logits'], atol=2e-2)
+    assert net.config.labels == scenes.CATEGORIES
+
+
+@pytest.mark.long
+def test_the_embedded_net_knows_what_is_shown():
+    reached = alexnet.measure(pathlib.Path(weights.__file__).parent / 'assets' / 'tiny', n=400)
+    assert reached['all']['mean_average_precision'] > 0.94
+    assert reached['all']['one_object_right'] > 0.97
+    assert reached['unseen_main']['main_category_in_top_k'] > 0.9
 
 
 @pytest.mark.long
