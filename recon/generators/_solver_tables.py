@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from recon.core import errors
 from recon.generators import _noise_schedule
 
 MEMORY = 4  # answers that a step may look at, its own among them
@@ -45,6 +46,12 @@ def _at(config: _noise_schedule.Config, times: np.ndarray) -> np.ndarray:
     """Alpha-bar at training steps; before the first one, what `set_alpha_to_one` says."""
     keep = _noise_schedule.signal(config)
     times = np.asarray(times, int)
+    if times.max() >= len(keep):
+        raise errors.ConfigError(
+            f'step {times.max()} of {len(keep)} (counted from 0)',
+            'sampling',
+            'take fewer steps; steps_offset shifts them',
+        )
     return np.where(times >= 0, keep[times.clip(0)], 1.0 if config.set_alpha_to_one else keep[0])
 
 

@@ -77,7 +77,7 @@ def plan(config: Config, steps: int, strength: float = 1.0, eta: float = 0.0) ->
       eta: 1 adds as much noise as DDPM does, 0 none (DDIM alone).
 
     Raises:
-      errors.ConfigError: no step left, or eta with another solver.
+      errors.ConfigError: no step left, more steps than the noise has, or eta with another solver.
     """
     taken = min(int(steps * strength), steps)
     if taken < 1 or not 0 <= strength <= 1:
@@ -85,7 +85,11 @@ def plan(config: Config, steps: int, strength: float = 1.0, eta: float = 0.0) ->
         raise errors.ConfigError(what, 'strength', 'take more steps, or a strength in (0, 1]')
     if eta and config.kind != 'DDIMScheduler':
         raise errors.ConfigError(f'eta {eta} with {config.kind}', 'eta', 'DDIMScheduler knows it')
-    table = _solver_tables.TABLES[config.kind](config, steps, steps - taken, eta)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        table = _solver_tables.TABLES[config.kind](config, steps, steps - taken, eta)
+    if not all(np.isfinite(values).all() for values in table.values()):
+        what = f'{steps} steps of {config.kind} take a training step twice'
+        raise errors.ConfigError(what, 'steps', 'take fewer')
     clip = float(config.clip_sample_range) if config.clip_sample else None
     flags = ('push', 'anchor')
     arrays = {k: np.asarray(v, bool if k in flags else np.float32) for k, v in table.items()}

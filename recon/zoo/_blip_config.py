@@ -3,6 +3,7 @@
 import dataclasses
 
 from recon.core import blocks, errors
+from recon.zoo import _clip_config
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's training pictures, RGB in [0, 1]
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -107,6 +108,28 @@ def write(config: Config) -> dict:
         | {'model_type': 'blip_vision_model'},
         'text_config': text,
     }
+
+
+def with_preprocessor(config: Config, raw: dict) -> Config:
+    """The config, if preprocessor_config.json asks for what `blip.prepare` does.
+
+    Raises:
+      ConfigError: it asks for something else.
+    """
+    _clip_config.refuse_preprocessing(raw, ('do_resize', 'do_rescale', 'do_normalize'))
+    known, side = preprocessor(config), config.vision_config.image_size
+    for key, among in (
+        ('size', (side, known['size'])),
+        ('image_mean', (known['image_mean'],)),
+        ('image_std', (known['image_std'],)),
+    ):
+        if raw.get(key, among[0]) not in among:
+            raise errors.ConfigError(
+                f'{key} is {raw[key]!r}',
+                'preprocessor_config.json of BLIP',
+                f'{among[-1]!r} alone is built; prepare pictures yourself',
+            )
+    return config
 
 
 def preprocessor(config: Config) -> dict:

@@ -214,8 +214,12 @@ def with_preprocessor(config: Config | VisionConfig, raw: dict) -> Config | Visi
     """The config with mean and standard deviation of preprocessor_config.json.
 
     Raises:
-      ConfigError: its crop has another size than the net's pictures.
+      ConfigError: pictures would be cropped or resized to another size than the net's, or in
+        another way than `clip.prepare` does.
     """
+    if isinstance(config, TextConfig):
+        return config
+    refuse_preprocessing(raw, ('do_resize', 'do_rescale', 'do_center_crop', 'do_normalize'))
     vision = config.vision if isinstance(config, Config) else config
     crop = raw.get('crop_size', vision.image_size)
     sides = set(crop.values()) if isinstance(crop, dict) else {crop}
@@ -225,9 +229,28 @@ def with_preprocessor(config: Config | VisionConfig, raw: dict) -> Config | Visi
             'preprocessor_config.json',
             f'config.json says {vision.image_size} pixels',
         )
+    size = raw.get('size', vision.image_size)
+    if size not in (vision.image_size, {'shortest_edge': vision.image_size}):
+        raise errors.ConfigError(
+            f'size is {size!r}',
+            'preprocessor_config.json',
+            f'the shortest edge to {vision.image_size} pixels is built; prepare pictures yourself',
+        )
     mean, std = raw.get('image_mean', MEAN), raw.get('image_std', STD)
     vision = dataclasses.replace(vision, image_mean=tuple(mean), image_std=tuple(std))
     return dataclasses.replace(config, vision=vision) if isinstance(config, Config) else vision
+
+
+def refuse_preprocessing(raw: dict, steps: tuple[str, ...]) -> None:
+    """Raises ConfigError where a preprocessor leaves one of `steps` out, or is not bicubic."""
+    wanted = {'resample': 3} | dict.fromkeys(steps, True)
+    for key, value in wanted.items():
+        if raw.get(key, value) != value:
+            raise errors.ConfigError(
+                f'{key} is {raw[key]!r}',
+                'preprocessor_config.json',
+                f'{value!r} alone is built; prepare pictures yourself',
+            )
 
 
 def preprocessor(config: Config | VisionConfig) -> dict:

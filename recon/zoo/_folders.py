@@ -103,6 +103,21 @@ def read_json(path: pathlib.Path) -> dict:
     return found
 
 
+def preprocessor(folder: pathlib.Path) -> dict | None:
+    """What a folder says of its preprocessing of pictures; None where it says nothing.
+
+    Newer transformers write it into processor_config.json, beside the tokenizer's part.
+
+    Raises:
+      DataInvalid: no JSON object.
+    """
+    path, newer = folder / 'preprocessor_config.json', folder / 'processor_config.json'
+    if path.is_file():
+        return read_json(path)
+    found = read_json(newer).get('image_processor') if newer.is_file() else None
+    return found if isinstance(found, dict) else None
+
+
 def weights(folder: pathlib.Path, variant: str | None = None) -> Weights:
     """The tensors of a folder, not read yet.
 
@@ -215,7 +230,7 @@ def _open(path: pathlib.Path) -> Weights:
 
 
 def _read(path: pathlib.Path) -> dict[str, _safetensors.Stored]:
-    if not path.exists():
+    if not path.is_file():
         link = ', a link into the hub cache that leads nowhere' if path.is_symlink() else ''
         raise errors.DataMissing(f'no such file{link}', path, _FETCH)
     return (_msgpack if path.suffix == '.msgpack' else _safetensors).read(path)

@@ -16,7 +16,8 @@ from recon.zoo import _blip_config, _blip_parts, _decoding, tensors
 
 Config, Vision, Text = _blip_config.Config, _blip_config.Vision, _blip_config.Text
 RELEASED, read, write = _blip_config.RELEASED, _blip_config.read, _blip_config.write
-preprocessor, MEAN, STD = _blip_config.preprocessor, _blip_config.MEAN, _blip_config.STD
+preprocessor, with_preprocessor = _blip_config.preprocessor, _blip_config.with_preprocessor
+MEAN, STD = _blip_config.MEAN, _blip_config.STD
 TABLE = tensors.Table(
     ignored=(
         r'embeddings\.position_ids$',

@@ -18,6 +18,8 @@ from recon.zoo import _folders, _safetensors, catalog, tensors
 
 _DIFFUSERS = ('AutoencoderKL', 'UNet2DConditionModel')  # their weights have another file name
 _SHOWN = 10  # names of each kind in a message
+# What a config.json whose values have other types, or do not fit each other, makes a net raise.
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +75,7 @@ def load(
     file, cls = find(raw, folder / 'config.json')
     config = _config(file, raw, folder)
     module = cls(config, dtype=dtype if compute is None else compute)
-    shapes = expected(file, module)
+    shapes = _shapes(file, module, folder)
     found = _folders.weights(folder, variant)
     stored = match(shapes, found.stored, file.TABLE, folder)
     leaves = {}
@@ -128,6 +130,7 @@ def find(raw: dict, where) -> tuple:
     """
     listed = raw.get('architectures')
     name = raw.get('_class_name') or (listed[0] if isinstance(listed, list) and listed else None)
+    name = name if isinstance(name, str) else None
     known = {}
     for file in lookup.names('recon.zoo'):
         # A file that does not name the class need not be imported.
@@ -217,16 +220,29 @@ def _config(file, raw: dict, folder: pathlib.Path):
     """The net's Config; what a broken config.json makes its file raise becomes ConfigError."""
     try:
         config = file.read(raw)
-        path = folder / 'preprocessor_config.json'
-        if hasattr(file, 'with_preprocessor') and path.is_file():
-            config = file.with_preprocessor(config, _folders.read_json(path))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise errors.ConfigError(
-            f'cannot be understood ({type(error).__name__}: {error})',
-            folder / 'config.json',
-            'fetch the folder again',
-        ) from error
+        seen = _folders.preprocessor(folder)
+        if hasattr(file, 'with_preprocessor') and seen is not None:
+            config = file.with_preprocessor(config, seen)
+    except _MALFORMED as error:
+        raise _malformed(error, folder) from error
     return config
+
+
+def _shapes(file, module: nn.Module, folder: pathlib.Path) -> dict:
+    """`expected`; sizes of a config.json that no net can have become ConfigError."""
+    try:
+        return expected(file, module)
+    except _MALFORMED as error:
+        raise _malformed(error, folder) from error
+
+
+def _malformed(error: Exception, folder: pathlib.Path) -> errors.ConfigError:
+    told = ' '.join(str(error).split())[:200]
+    return errors.ConfigError(
+        f'cannot be understood ({type(error).__name__}: {told})',
+        folder / 'config.json',
+        'fetch the folder again',
+    )
 
 
 def _put(tensor, path: tuple, shape: tuple, dtype, sharding) -> jax.Array:

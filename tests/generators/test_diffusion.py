@@ -256,6 +256,17 @@ def test_a_run_that_makes_no_sense_is_refused():
         diffusion.plan(diffusion.read(V1), 5, eta=1.0)
 
 
+def test_more_steps_than_a_schedule_has_places_for_are_refused():
+    for raw in (V1, V2):  # their offset of 1 would reach one step too far
+        assert len(diffusion.plan(diffusion.read(raw), 999)) >= 999
+        with pytest.raises(errors.ConfigError, match='step 1000 of 1000.*fewer'):
+            diffusion.plan(diffusion.read(raw), 1000)
+    config = diffusion.read(V2, 'DPMSolverMultistepScheduler')
+    assert len(diffusion.plan(config, 999)) == 999
+    with pytest.raises(errors.ConfigError, match='twice'):
+        diffusion.plan(config, 1000)
+
+
 def test_one_plan_is_traced_once_for_all_strengths_of_its_length():
     count = []
 

@@ -435,3 +435,19 @@ def test_configs_are_read_as_transformers_reads_them():
 def test_options_that_change_the_function_are_refused(raw, match):
     with pytest.raises(errors.ConfigError, match=match):
         blip.read(raw)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        *(('resample', 2), ('do_normalize', False), ('image_mean', [0.5, 0.5, 0.5])),
+        *(('image_std', [0.5, 0.5, 0.5]), ('size', {'height': 24, 'width': 20}), ('size', 30)),
+    ],
+)
+def test_a_preprocessor_that_does_something_else_is_refused(key, value):
+    config = blip.Config(blip.Vision(image_size=24, patch_size=8))
+    raw = blip.preprocessor(config)
+    assert blip.with_preprocessor(config, raw) == config
+    assert blip.with_preprocessor(config, {'size': 24}) == config
+    with pytest.raises(errors.ConfigError, match=key):
+        blip.with_preprocessor(config, raw | {key: value})

@@ -328,6 +328,23 @@ def test_preprocessor_config_is_read():
         clip.with_preprocessor(clip.VisionConfig(image_size=64), raw)
 
 
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        *(('do_resize', False), ('do_center_crop', False), ('do_normalize', False)),
+        *(('do_rescale', False), ('resample', 2)),
+        *(('size', {'shortest_edge': 50}), ('size', {'height': 48, 'width': 48}), ('size', 60)),
+    ],
+)
+def test_preprocessing_that_is_not_built_is_refused(key, value):
+    config = clip.VisionConfig(image_size=48)
+    raw = clip.preprocessor(config)
+    assert clip.with_preprocessor(config, raw) == config
+    assert clip.with_preprocessor(config, raw | {'size': 48, 'crop_size': 48}) == config
+    with pytest.raises(errors.ConfigError, match=key):
+        clip.with_preprocessor(config, raw | {key: value})
+
+
 def test_configs_are_read_as_transformers_reads_them():
     """Compact files leave out most keys; old ones say some twice."""
     import transformers

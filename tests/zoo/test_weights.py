@@ -309,6 +309,39 @@ def test_a_config_that_says_nothing_known_is_told(tmp_path):
             weights.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        {'widths': [4, 6, 8, 6, 0]},
+        {'kernel': 0, 'stride': 'x'},
+        {'pooled': -1},
+        {'hidden': -3},
+        {'_class_name': {'a': 1}},
+    ],
+)
+def test_a_config_of_impossible_sizes_is_told_in_one_line(wrong, tmp_path):
+    checkpoints.small(tmp_path)
+    raw = json.loads((tmp_path / 'config.json').read_text())
+    (tmp_path / 'config.json').write_text(json.dumps(raw | wrong))
+    with pytest.raises((errors.ConfigError, errors.WeightsMismatch)):
+        weights.load(tmp_path)
+
+
+def test_what_newer_transformers_say_of_preprocessing_is_read(tmp_path):
+    vision = clip.VisionConfig(40, 64, 8, 1, 4, image_size=18, patch_size=6)
+    net = clip.ClipVision(vision)
+    shapes = weights.expected(clip, net)
+    zeros = {path: np.zeros(struct.shape, np.float32) for path, struct in shapes.items()}
+    weights.save(tmp_path, net, tensors.unflatten(zeros))
+    raw = clip.preprocessor(vision) | {'image_mean': [0.5, 0.4, 0.3]}
+    path = tmp_path / 'processor_config.json'
+    path.write_text(json.dumps({'image_processor': raw, 'processor_class': 'CLIPProcessor'}))
+    assert weights.load(tmp_path).config.image_mean == (0.5, 0.4, 0.3)
+    path.write_text(json.dumps({'image_processor': raw | {'resample': 0}}))
+    with pytest.raises(errors.ConfigError, match='resample is 0'):
+        weights.load(tmp_path)
+
+
 def test_every_net_declares_what_the_loader_needs():
     for name in ('AlexNet', 'AutoencoderKL', 'CLIPModel', 'UNet2DConditionModel'):
         file, cls = weights.find({'_class_name': name}, 'here')
