@@ -22,6 +22,8 @@ DEFAULTS = dict(
     targets=dict(),  # {name: {net, layer, size, standardise}}, one decoder each
     zoo=dict(targets.ZOO),
     metrics=(),
+    retrieval='pixel',  # the feature that brain_to_image_* and image_to_brain_* compare
+    candidates=0,  # images on offer in retrieval; 0 is all test images
     baselines=('mean_image', 'nearest_training', 'shuffled_rows', 'shuffled_voxels', 'zero_voxels'),
     areas=(),  # refit and score on the voxels of each area alone; 'V1+V2' is a union
     areas_missing='refuse',  # an area that this recording lacks: 'refuse' it or 'skip' it
@@ -124,7 +126,7 @@ def check_metrics(cfg, brain=None) -> None:
         suite.check_values(cfg.metrics, experiment.answer(cfg))
         return
     named = cfg.zoo.protocol
-    feature.check(cfg.metrics, named, cfg.zoo.path)
+    feature.check(cfg.metrics, named, cfg.zoo.path, retrieval=cfg.retrieval)
     size, n = tuple(cfg.targets.pixels.size) or None, None
     if brain is not None:
         size = size or tuple(brain.images.shape)
@@ -159,7 +161,11 @@ def scorer(cfg, brain, label=None):
     nets = {}
     if kind(cfg) == 'reconstructions':
         nets = feature.nets(
-            cfg.metrics, cfg.zoo.protocol, cfg.zoo.path, dtype=jnp.dtype(cfg.zoo.dtype)
+            cfg.metrics,
+            cfg.zoo.protocol,
+            cfg.zoo.path,
+            retrieval=cfg.retrieval,
+            dtype=jnp.dtype(cfg.zoo.dtype),
         )
 
     def score(answers, truth, split, image_id):
@@ -175,6 +181,7 @@ def scorer(cfg, brain, label=None):
         else:
             settings_ |= dict(channels=brain.images.channels, threshold=cfg.threshold)
             settings_ |= dict(nets=nets, protocol=cfg.zoo.protocol)
+            settings_ |= dict(retrieval=cfg.retrieval, candidates=cfg.candidates or None)
             scored = suite.score(cfg.metrics, answers, truth, **settings_)
         unit = 'row' if cfg.score_rows else 'image'
         marked = {'label': label} if label else {}
