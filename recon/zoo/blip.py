@@ -183,9 +183,14 @@ def generate(
 
     Raises:
       ConfigError: a method that does not exist, a length that the net has no places for, no rng.
+      DataInvalid: pictures of another shape, or whole numbers.
     """
-    text = module.config.text_config
-    n = images.shape[0]
+    text, (n, *rest) = module.config.text_config, images.shape
+    if not n or len(rest) != 3 or rest[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
+        raise errors.DataInvalid(
+            f'pictures of {images.dtype} have shape {images.shape}', 'BLIP',
+            'wanted floats [n h w 3] in [0, 1]',
+        )  # fmt: skip
     opening = jnp.full((n, 1), text.bos_token_id, jnp.int32)
     words = () if prompt_ids is None else (jnp.asarray(prompt_ids, jnp.int32).reshape(n, -1),)
     prompt = jnp.concatenate([opening, *words], 1)  # [n 1+q]

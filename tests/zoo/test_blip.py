@@ -451,3 +451,17 @@ def test_a_preprocessor_that_does_something_else_is_refused(key, value):
     assert blip.with_preprocessor(config, {'size': 24}) == config
     with pytest.raises(errors.ConfigError, match=key):
         blip.with_preprocessor(config, raw | {key: value})
+
+
+@pytest.mark.parametrize(
+    'images',
+    [
+        np.full((2, 24, 24, 3), 255, np.uint8),
+        *(np.zeros((24, 24, 3), np.float32), np.zeros((0, 24, 24, 3), np.float32)),
+        np.zeros((2, 24, 24, 1), np.float32),
+    ],
+)
+def test_pictures_of_bytes_or_of_another_shape_are_refused(images):
+    net = blip.Captioner(blip.Config(blip.Vision(image_size=24, patch_size=8)))
+    with pytest.raises(errors.DataInvalid, match=r'wanted floats \[n h w 3\]'):
+        blip.generate(net, {}, images, length=5)
