@@ -99,12 +99,11 @@ OTHER = (
 @pytest.mark.parametrize(
     ('options', 'n', 'k'),
     [
-        ({'seed': 1, 'perturbed': 0}, 3, 11),
-        ({'seed': 2}, 3, 11),
-        ({'seed': 3, **dict(OTHER)}, 2, 17),
+        pytest.param({'seed': 1, 'perturbed': 0}, 3, 11, id='fresh'),
+        pytest.param({'seed': 2}, 3, 11, id='perturbed'),
+        pytest.param({'seed': 3, **dict(OTHER)}, 2, 17, id='other_sizes', marks=pytest.mark.long),
     ],
-    ids=['fresh', 'perturbed', 'other_sizes'],
-)  # fmt: skip
+)
 def test_logits_tokens_and_gradient_are_transformers(options, n, k):
     model, ours, params = pair(**options)
     given = inputs(ours, n + k, n, k)
@@ -293,6 +292,7 @@ def test_nucleus_keeps_the_words_that_transformers_keeps(p):
     np.testing.assert_array_equal(kept[1:], want[1:])
 
 
+@pytest.mark.long
 def test_nucleus_sampling_draws_from_what_is_kept():
     _, ours, params = pair(seed=16, perturbed=0.3)
     image = np.random.default_rng(16).uniform(size=(1, 32, 32, 3)).astype('f')

@@ -247,6 +247,7 @@ def test_the_embedded_captioner_names_the_main_object_of_held_out_scenes():
     assert found['chance_main_named'] < 0.1
 
 
+@pytest.mark.long
 def test_transformers_says_the_same_with_the_embedded_captioner():
     import torch
     import transformers
