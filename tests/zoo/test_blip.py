@@ -273,7 +273,7 @@ def test_sentences_are_transformers_word_for_word(options):
 @pytest.mark.long
 @pytest.mark.parametrize('options', GENERATED, ids=str)
 def test_many_sentences_are_transformers_word_for_word(options):
-    for seed in range(20, 50):
+    for seed in range(20, 36):
         ids, want = generated(seed, close=seed % 7 - 1.0, **options)
         np.testing.assert_array_equal(ids, want, f'seed {seed}')
 
