@@ -13,7 +13,7 @@ from tests.zoo import vision
 
 from torchvision import models  # isort: skip
 
-SMALL = efficientnet.Config(width_mult=0.25, depth_mult=0.4, num_classes=5)
+SMALL = efficientnet.Config(width_mult=0.25, depth_mult=0.1, num_classes=5)
 OURS = efficientnet.EfficientNet(SMALL)
 TABLE = efficientnet.TABLE
 
@@ -38,8 +38,9 @@ def test_every_node_and_the_gradient_equal_torchvisions(theirs):
     assert max(found.values()) < 1e-5, found
 
 
+@pytest.mark.long
 def test_fresh_weights_at_another_size_agree_too():
-    config = efficientnet.Config(width_mult=0.6, depth_mult=0.1, num_classes=8)
+    config = efficientnet.Config(width_mult=0.6, depth_mult=0.4, num_classes=8)
     ours = efficientnet.EfficientNet(config)
     assert vision.output_difference(make(config, 1), ours, (1, 34, 65, 3), 2, TABLE) < 1e-5
 
@@ -54,6 +55,7 @@ def test_b1_equals_torchvisions():
     assert max(found.values()) < 1e-5, found
 
 
+@pytest.mark.long
 def test_in_bfloat16_it_stays_within_two_percent(theirs):
     ours = efficientnet.EfficientNet(SMALL, jnp.bfloat16)
     assert vision.output_difference(theirs, ours, (2, 48, 48, 3), 8, TABLE) < 2e-2

@@ -52,6 +52,7 @@ def test_every_node_and_the_gradient_equal_torchvisions(transformed):
     assert max(found.values()) < 1e-5, found
 
 
+@pytest.mark.long
 def test_the_whole_equals_torchvisions(theirs):
     difference = vision.output_difference(theirs, OURS, (1, 83, 75, 3), 4, inception.TABLE)
     assert difference < 1e-5

@@ -38,6 +38,7 @@ def test_every_node_and_the_gradient_equal_torchvisions(theirs, options, shape):
     assert max(found.values()) < 1e-5, found
 
 
+@pytest.mark.long
 def test_fresh_weights_in_groups_agree_too():
     ours = resnet.ResNet(resnet.Config(**OPTIONS[1]))
     theirs = make(OPTIONS[1], 4)
@@ -53,6 +54,7 @@ def test_resnet50_equals_torchvisions():
     assert max(found.values()) < 1e-5, found
 
 
+@pytest.mark.long
 def test_in_bfloat16_it_stays_within_two_percent(theirs):
     ours = resnet.ResNet(resnet.Config(**OPTIONS[0]), jnp.bfloat16)
     assert vision.output_difference(theirs, ours, (2, 64, 48, 3), 6, resnet.TABLE) < 2e-2
