@@ -41,7 +41,8 @@ def nets(quick: bool) -> dict:
         small = {'block_out_channels': (32, 64, 64, 64), 'norm_num_groups': 16}
         unet = dataclasses.replace(unet, **small, cross_attention_dim=64)
         vae = dataclasses.replace(vae, **small)
-        text = dataclasses.replace(text, hidden_size=64, intermediate_size=128, num_hidden_layers=2)
+        few = {'hidden_size': 64, 'num_attention_heads': 4, 'num_hidden_layers': 2}
+        text = dataclasses.replace(text, **few, intermediate_size=128)
     return {
         'unet': (sd_unet, sd_unet.UNet(unet)),
         'vae': (sd_vae, sd_vae.AutoencoderKL(vae)),
