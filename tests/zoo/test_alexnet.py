@@ -114,7 +114,7 @@ def test_units_are_dropped_in_training_alone():
         alexnet.Config((4, 4, 4, 4, 4), 3, 2, 1, 2, hidden=9, num_classes=2, crop=48)
     )
     x = vision.pictures((2, 48, 48, 3), 4)
-    variables = jax.jit(net.init)(jax.random.key(0), x)
+    variables = vision.random_params(lambda rng: net.init(rng, x), 0)
     apply = jax.jit(net.apply, static_argnums=2)
     rngs = {'dropout': jax.random.key(1)}
     kept = apply(variables, x)

@@ -67,8 +67,8 @@ def test_a_pooling_of_rounded_up_size_is_seen(theirs, monkeypatch):
 
 def test_the_papers_names_stand_for_torchvisions():
     x = vision.pictures((1, 33, 32, 3), 5)
-    run = jax.jit(lambda rng: OURS.init_with_output(rng, x, method='layers')[0])
-    found = run(jax.random.key(4))
+    variables = vision.random_params(lambda rng: OURS.init(rng, x), 4)
+    found = jax.jit(lambda variables: OURS.apply(variables, x, method='layers'))(variables)
     assert set(found) == set(vgg.LAYERS(SMALL))
     for paper, index in {'conv1_2': 2, 'relu1_2': 3, 'pool1': 4, 'conv3_1': 8}.items():
         np.testing.assert_array_equal(found[paper], found[f'features.{index}'])

@@ -91,6 +91,13 @@ def output_difference(theirs, ours, shape, seed, table=None, change=lambda param
     return reference.relative(jax.jit(ours.apply)({'params': params}, x), expected)
 
 
+def random_params(init, seed, scale=0.1):
+    """Parameters of the shapes of `init(key)`, from numpy: to compile jax's draws takes seconds."""
+    rng = np.random.default_rng(seed)
+    draw = lambda leaf: scale * rng.normal(size=leaf.shape).astype(np.float32)  # noqa: E731
+    return jax.tree.map(draw, jax.eval_shape(init, jax.random.key(0)))
+
+
 def from_tensors(ours, named, *example):
     """{tensor name: array} -> parameters of our net."""
     return tensors.params(named, jax.eval_shape(ours.init, jax.random.key(0), *example)['params'])

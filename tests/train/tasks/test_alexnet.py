@@ -14,6 +14,7 @@ from recon.data.simulator import scenes
 from recon.train.tasks import _scenes, alexnet
 from recon.zoo import alexnet as zoo
 from recon.zoo import weights
+from tests.zoo import vision
 
 SMALL = dataclasses.replace(zoo.TINY, widths=(4, 6, 8, 6, 5), hidden=12)
 
@@ -59,7 +60,7 @@ def test_contents_go_where_the_picture_goes():
 
 
 def test_scenes_with_words_are_not_mirrored():
-    given = batch(30, 3)
+    given = batch(40, 3)
     given['contents'][:] = 0
     given['contents'][:, :, 6] = 1  # all on the right
     given['shown'][:, scenes.CATEGORIES.index('word')] = 1
@@ -69,11 +70,7 @@ def test_scenes_with_words_are_not_mirrored():
 
 def test_folded_norms_are_the_norms_of_the_batch():
     net = zoo.AlexNet(SMALL)
-    params = jax.jit(lambda rng: alexnet._begin(net, rng))(jax.random.key(0))
-    rng = np.random.default_rng(5)
-    params = jax.tree.map(
-        lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape).astype(np.float32), params
-    )
+    params = vision.random_params(lambda rng: alexnet._begin(net, rng), 5, 0.2)
     given, key = batch(6, 7), jax.random.key(8)
 
     @jax.jit
@@ -122,6 +119,7 @@ def test_unseen_pairs_are_in_test_scenes_alone():
     assert scenes.has_unseen(drawn)[found].all()
 
 
+@pytest.mark.long
 def test_a_training_of_two_steps_writes_a_folder_that_is_read_and_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(alexnet, 'ASIDE', 20)
     monkeypatch.setattr(zoo, 'TINY', SMALL)
