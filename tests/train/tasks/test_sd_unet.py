@@ -13,6 +13,7 @@ from recon.train.tasks import _judge, _phrases, _unet_scores, clip, sd_unet
 from recon.zoo import clip as clips
 from recon.zoo import sd_unet as unets
 from recon.zoo import sd_vae, tokenizers, weights
+from tests.zoo import reference  # noqa: F401  before diffusers is used
 
 SMALL = {'block_out_channels': (8, 8), 'norm_num_groups': 4, 'attention_head_dim': 2}
 VAE = sd_vae.Config(block_out_channels=(4, 4, 4, 8), layers_per_block=1, norm_num_groups=2,
