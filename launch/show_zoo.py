@@ -22,7 +22,7 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from launch import ending
-from recon.core import resize
+from recon.core import errors, resize
 from recon.data.simulator import scenes
 from recon.train.tasks import _phrases, _scenes, _unet_scores, blip
 from recon.zoo import sd_vae, weights
@@ -64,7 +64,14 @@ def parse(argv: list[str]) -> dict:
     parser.add_argument('--out', required=True)
     parser.add_argument('--count', type=int, default=8)
     parser.add_argument('--first', type=int, default=0)
-    return vars(parser.parse_args(argv))
+    words = vars(parser.parse_args(argv))
+    if words['count'] < 1 or words['first'] < 0:
+        raise errors.ConfigError(
+            f'--count={words["count"]} --first={words["first"]}',
+            'command line',
+            'a count of 1 or more, from 0 or later',
+        )
+    return words
 
 
 def table(reach: dict) -> str:

@@ -240,8 +240,8 @@ def _from_hub(name: str, entry: Entry, cache: pathlib.Path, offline: bool) -> pa
     part = f" --include '{entry.part}/*'" if entry.part else ''
     raise errors.DataMissing(
         f'no folder {name!r}, and it is not in the cache of the hub', repository,
-        f"hf download {entry.where}{part} --exclude '*.bin' '*.h5' '*.onnx', or resolve it with "
-        'offline=False',
+        f"hf download {entry.where}{part} --exclude '*.bin' '*.h5' '*.onnx', or in Python: "
+        f'recon.zoo.catalog.resolve({name!r}, offline=False)',
     )  # fmt: skip
 
 

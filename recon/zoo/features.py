@@ -66,6 +66,7 @@ def extract(
       ConfigError: no such layer, or the net has none.
       DataInvalid: pictures of another shape, or a value that is not finite.
     """
+    assert batch >= 1, batch
     file, layers = type(net.module).__module__, tuple(layers)
     _check(net, file, layers)
     source = _Source(images, ids)

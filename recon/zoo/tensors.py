@@ -22,12 +22,10 @@ class Table:
         older or foreign names -> those of today's reference.
       ignored: patterns of names (after `renames`) that hold no parameter of the net; counters and
         positions are ignored always.
-      tied: {name: name of the tensor that it equals}, for parameters that files leave out.
     """
 
     renames: tuple[tuple[str, str], ...] = ()
     ignored: tuple[str, ...] = ()
-    tied: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def today(self, name: str) -> str | None:
         """The name that a tensor has in today's reference; None if it is to be ignored."""

@@ -66,7 +66,8 @@ def load(
         then reads its own slices alone; None puts all on the default device.
 
     Raises:
-      DataMissing: no such folder or file.  DataInvalid: a broken file, or only pickles.
+      DataMissing: no such folder or file.  DataInvalid: a broken file, only pickles, or values that
+        are not finite.
       ConfigError: a net, an option or a variant that is not there.  WeightsMismatch: the file and
       the net do not fit; one message lists everything.
     """
@@ -80,7 +81,7 @@ def load(
     stored = match(shapes, found.stored, file.TABLE, folder)
     leaves = {}
     for path, tensor in stored.items():
-        leaves[path] = _put(tensor, path, shapes[path].shape, dtype, sharding)
+        leaves[path] = _put(tensor, path, shapes[path].shape, dtype, sharding, folder)
         tensor.map.forget()
     version = f' scenes_version {raw["scenes_version"]}' if 'scenes_version' in raw else ''
     return Loaded(
@@ -177,7 +178,7 @@ def match(shapes: dict, stored: dict, table: tensors.Table, where) -> dict:
         named[name] = tensor
     for path, struct in shapes.items():
         name = tensors.name_of(path)
-        tensor = named.get(name, named.get(table.tied.get(name)))
+        tensor = named.get(name)
         if tensor is None:
             unset.append(name)
             continue
@@ -245,10 +246,15 @@ def _malformed(error: Exception, folder: pathlib.Path) -> errors.ConfigError:
     )
 
 
-def _put(tensor, path: tuple, shape: tuple, dtype, sharding) -> jax.Array:
+def _put(tensor, path: tuple, shape: tuple, dtype, sharding, folder) -> jax.Array:
     """One tensor, from its file to its devices; it is read where it is copied."""
     torchs = tensors.shape_of_theirs(shape, path[-1])
-    ours = tensors.to_ours(tensor.read().reshape(torchs), path[-1])
+    stored = tensor.read()
+    if not np.isfinite(stored).all():
+        raise errors.DataInvalid(
+            f'{tensors.name_of(path)} holds values that are not finite', folder, 'fetch it again'
+        )
+    ours = tensors.to_ours(stored.reshape(torchs), path[-1])
     where = sharding(path, shape) if sharding else None
     if where is None:
         return jax.device_put(np.array(ours, dtype, order='C')).block_until_ready()

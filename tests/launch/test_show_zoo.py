@@ -41,6 +41,11 @@ def test_a_folder_without_nets_ends_with_one_line(tmp_path, capsys):
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
+def test_no_scenes_at_all_end_with_one_line(tmp_path, capsys):
+    assert show_zoo.main([f'--out={tmp_path}/out', '--count=0']) == 2
+    assert '--count=0' in capsys.readouterr().err
+
+
 @pytest.mark.long
 def test_all_four_sheets_are_drawn(tmp_path, capsys):
     assert show_zoo.main([f'--zoo={TINY}', f'--out={tmp_path}', '--count=2']) == 0

@@ -17,7 +17,7 @@ import torch
 import transformers
 
 from recon.core import errors
-from recon.zoo import _folders, _safetensors, alexnet, clip, tensors, weights
+from recon.zoo import _folders, alexnet, clip, tensors, weights
 from tests.zoo import checkpoints, reference
 
 VAE = dict(
@@ -162,7 +162,7 @@ def test_a_flax_folder_of_diffusers_is_read(vae, tmp_path, dtype):
     assert 'resnets_0' in flax['encoder']['down_blocks_0']
     assert 'query' in flax['encoder']['mid_block']['attentions_0']
     path = tmp_path / 'diffusion_flax_model.msgpack'
-    path.write_bytes(flax.pop('extra', b'') or flax_bytes(flax))
+    path.write_bytes(flax_bytes(flax))
     shutil.copy(folder / 'config.json', tmp_path)
     checkpoints.assert_same(
         weights.load(tmp_path).params, wanted, 1e-2 if dtype != np.float32 else 0
@@ -214,6 +214,15 @@ def test_of_many_faults_ten_are_named_and_the_rest_counted(vae, tmp_path):
     assert str(told.value).count(' m.decoder.') == 10
 
 
+def test_weights_that_are_not_finite_are_refused_by_name(vae, tmp_path):
+    def spoilt(stored):
+        stored['encoder.conv_in.weight'][1, 2, 0, 1] = np.nan
+        return stored
+
+    with pytest.raises(errors.DataInvalid, match='encoder.conv_in.weight holds values'):
+        weights.load(rewritten(vae[1], tmp_path / 'x', spoilt))
+
+
 def test_two_tensors_of_one_name_are_refused(vae, tmp_path):
     def twice(state):
         name = 'encoder.mid_block.attentions.0.to_q.bias'
@@ -221,21 +230,6 @@ def test_two_tensors_of_one_name_are_refused(vae, tmp_path):
 
     with pytest.raises(errors.WeightsMismatch, match='have the name of another'):
         weights.load(rewritten(vae[1], tmp_path / 'x', twice))
-
-
-def test_a_tied_parameter_is_taken_from_the_tensor_that_it_equals():
-    shapes = {
-        ('head', 'kernel'): jax.ShapeDtypeStruct((3, 7), jnp.float32),
-        ('words', 'embedding'): jax.ShapeDtypeStruct((7, 3), jnp.float32),
-    }
-    words = np.arange(21, dtype=np.float32).reshape(7, 3)
-
-    stored = {'words.weight': _safetensors.Stored((7, 3), words.dtype, None, lambda: words)}
-    table = tensors.Table(tied={'head.weight': 'words.weight'})
-    found = weights.match(shapes, stored, table, 'here')
-    assert found['head', 'kernel'] is found['words', 'embedding']
-    with pytest.raises(errors.WeightsMismatch, match='unset: head.weight'):
-        weights.match(shapes, stored, tensors.Table(), 'here')
 
 
 def test_sharded_parameters_land_where_they_are_sent(tmp_path):

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 from absl import logging
 
-from recon.core import errors, image
+from recon.core import errors
 from recon.data.simulator import scenes
 
 BELOW = 73_000  # ids of the data sets; a tenth of them is held out
@@ -61,11 +61,6 @@ def batch_indices(seed: int, step: int, n: int, batch: int) -> np.ndarray:
     for e in np.unique(epoch):
         out[epoch == e] = _order(seed, int(e), n)[place[epoch == e]]
     return out
-
-
-def pictures(drawn: scenes.Scenes, rows) -> np.ndarray:
-    """[rows h w 3] float32 in [0, 1]."""
-    return image.to_float(drawn.images[rows])
 
 
 @functools.lru_cache(maxsize=4)

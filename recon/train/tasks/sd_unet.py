@@ -22,7 +22,7 @@ from recon.train.tasks import _clip_batches, _judge, _phrases, _scenes, _unet_sc
 from recon.zoo import sd_unet, sd_vae, tensors, tokenizers, weights
 
 SETTINGS = {
-    'steps': 6000,
+    'steps': 8000,
     'batch': 64,
     'learning_rate': 1.5e-3,
     'schedule': 'cosine',
@@ -33,9 +33,8 @@ SETTINGS = {
     'ema': 0.998,
     'empty': 0.1,
     'cells': 0.2,
-    'even': 0.25,
     'scenes': 65_700,
-    'encoded': 40_000,
+    'encoded': 65_700,
     'save_every': 200,
     'log_every': 50,
 }
@@ -51,7 +50,7 @@ CONFIG = {
 }
 SCHEDULER = {
     **{'_class_name': 'DDIMScheduler', 'beta_schedule': 'scaled_linear', 'beta_start': 0.00085},
-    **{'beta_end': 0.012, 'num_train_timesteps': 1000, 'prediction_type': 'v_prediction'},
+    **{'beta_end': 0.02, 'num_train_timesteps': 1000, 'prediction_type': 'v_prediction'},
     **{'clip_sample': False, 'set_alpha_to_one': False, 'steps_offset': 1},
     **{'timestep_spacing': 'leading'},
 }
@@ -68,7 +67,6 @@ INDEX = {
 }
 ASIDE = 1000  # the last training scenes, on which the training is watched
 _WATCHED = 256
-_TRIED = 16
 _CHUNK = 1024  # scenes a file of latents
 _LAST = 'up_blocks.1.attentions.1'  # the features that the second head reads
 measure = _unet_scores.measure
@@ -95,7 +93,6 @@ def run(settings: dict, out, work, *, seed: int = 0, stop=lambda: False) -> None
     vae = weights.load(out / 'vae')
     latents = encoded(vae, drawn.images[: settings['encoded']], work / 'sd_unet')
     net, rows = sd_unet.UNet(sized(vae, text)), len(latents) - ASIDE
-    weight = settings['even'] + (1 - settings['even']) * worth(vae, latents[:_TRIED])
     known = jax.jit(lambda params, ids: text.module.apply({'params': params}, ids))
     nothing = np.asarray(known(text.params, speak(np.full((1, 4, 4), -1), np.full((1, 2), -1))))
     noises = diffusion.read(SCHEDULER)
@@ -111,7 +108,7 @@ def run(settings: dict, out, work, *, seed: int = 0, stop=lambda: False) -> None
         return batch | {'states': states, 'nothing': np.broadcast_to(nothing, states.shape)}
 
     def loss(params, batch, rng):
-        return objective(net, noises, params, batch | {'weight': weight}, settings, rng)
+        return objective(net, noises, params, batch, settings, rng)
 
     watched = with_states(batch(drawn, latents, speak, rows + np.arange(_WATCHED), None))
     judged = jax.jit(lambda params, batch: loss(params, batch, jax.random.key(9))[1])
@@ -174,26 +171,6 @@ def encoded(vae, images: np.ndarray, folder: pathlib.Path) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def worth(vae, latents: np.ndarray) -> np.ndarray:
-    """[c] how much each channel of latents [m h w c] changes pictures, 1 in the mean.
-
-    All have unit variance, but many of them are fine detail that hardly shows.
-    """
-    x = jnp.asarray(latents, jnp.float32)
-
-    @jax.jit
-    def changes(params, x):
-        def change(channel):
-            moved = x + jax.nn.one_hot(channel, x.shape[-1])
-            both = (sd_vae.pictures(vae.module, params, y) for y in (moved, x))
-            return ((next(both) - next(both)) ** 2).mean()
-
-        return jax.lax.map(change, jnp.arange(x.shape[-1]))
-
-    found = np.asarray(changes(vae.params, x))
-    return found / found.mean()
-
-
 def batch(drawn: scenes.Scenes, latents, speak, rows, rng) -> dict:
     """What a step is given: latents, token ids of captions, and what is in each cell.
 
@@ -230,7 +207,7 @@ def objective(net, noises, params, batch, settings: dict, rng) -> tuple:
       noises: the noise schedule, of `diffusion.read`.
       params: 'net' and 'cells'.
       batch: 'latents' [n 8 8 32], 'states' [n k d] and 'nothing' [n k d] of captions and of the
-        empty one, 'cells' [n 64 17] and [n 64 9], 'weight' [c] of the latents' channels.
+        empty one, 'cells' [n 64 17] and [n 64 9].
       settings: 'empty', the share of captions left out; 'cells', the weight of the second head.
       rng: of noise, steps and what is left out.
     """
@@ -253,7 +230,7 @@ def objective(net, noises, params, batch, settings: dict, rng) -> tuple:
         capture_intermediates=lambda module, _: module.name == _LAST,
         mutable=['intermediates'],
     )
-    error = ((answer - diffusion.target(noises, latents, noise, times)) ** 2).mean((0, 1, 2))
+    error = ((answer - diffusion.target(noises, latents, noise, times)) ** 2).mean()
     features = kept['intermediates'][_LAST]['__call__'][0]  # [n 8 8 c]
     said = features.reshape(n, -1, features.shape[-1]) @ params['cells']['kernel']
     what, colour = jnp.split(said + params['cells']['bias'], [17], -1)
@@ -261,6 +238,4 @@ def objective(net, noises, params, batch, settings: dict, rng) -> tuple:
         optax.softmax_cross_entropy(logits, share.astype(jnp.float32)).mean()
         for logits, share in zip((what, colour), batch['cells'], strict=True)
     )
-    weighted = (error * batch['weight']).mean()
-    parts = {'v': error.mean(), 'weighted': weighted, 'cells': cells}
-    return weighted + settings['cells'] * cells, parts
+    return error + settings['cells'] * cells, {'v': error, 'cells': cells}

@@ -1,8 +1,8 @@
 """The tiny autoencoder: scenes at 64 x 64 <-> 8 x 8 x 32 latents of about unit variance.
 
 It starts from a linear code (`_sd_vae_start.py`). Its latents serve a diffusion net and linear
-decoders, so that they are pulled to a Gaussian a little, and every channel is brought to the same
-mean and variance at the end.
+decoders, so that they are pulled to a Gaussian a little; at the end every channel is brought to
+mean 0 and to a spread that grows with what it changes in a picture.
 """
 
 import dataclasses
@@ -47,6 +47,7 @@ CONFIG = {
 }
 ASIDE = 1000  # the last training scenes, on which the training is watched
 _FITTED = 200  # scenes that the start is fitted to
+_TRIED = 16  # scenes on which is measured what a channel changes
 FOLDER = 'sd_vae'
 PART = 'vae'  # its name among the parts of a Stable Diffusion folder
 
@@ -88,7 +89,7 @@ def run(settings: dict, out, work, *, seed: int = 0, stop=lambda: False) -> None
         stop=stop,
         validate=validate,
     )
-    net, params = standardised(net, jax.device_get(state.averaged), aside)
+    net, params = scaled(net, jax.device_get(state.averaged), aside)
     weights.save(f'{out}/{PART}', net, params, extra={'scenes_version': scenes.SCENES_VERSION})
 
 
@@ -146,11 +147,13 @@ def objective(net, params, images, settings: dict, rng) -> tuple:
     return total, {'absolute': absolute, 'squared': squared, 'kl': kl, 'noise': noise}
 
 
-def standardised(net, params: dict, images) -> tuple:
-    """The same autoencoder, every channel of its latents with mean 0 and the same variance.
+def scaled(net, params: dict, images) -> tuple:
+    """The same autoencoder, every channel of its latents with mean 0 and a spread of its own.
 
-    What the channels are shifted and scaled by goes into the two 1x1 convolutions, so that no
-    reconstruction changes; `scaling_factor` then makes the variance 1.
+    The spread grows with the root of what one standard deviation of the channel changes in
+    pictures; the mean of the variances is 1. With equal spreads most of a diffusion net's work
+    would go into fine detail that hardly shows, and what is coarse would not come first. Shifts
+    and factors go into the 1x1 convolutions and `scaling_factor`: no reconstruction changes.
 
     Args:
       net: the autoencoder.
@@ -160,8 +163,10 @@ def standardised(net, params: dict, images) -> tuple:
     means = np.concatenate([_applied(net, 'encode')(params, part)[0] for part in _parts(images)])
     shift = means.mean((0, 1, 2), dtype=np.float64)
     deviation = means.std((0, 1, 2), dtype=np.float64)
+    spread = np.sqrt(changes(net, params, means[:_TRIED], deviation))
+    spread /= np.sqrt((spread**2).mean())
     common = float(np.sqrt((deviation**2).mean()))
-    gain = common / deviation
+    gain = spread * common / deviation
     both = np.concatenate([gain, np.ones_like(gain)])
     quant, back = params['quant_conv'], params['post_quant_conv']
     moved = np.concatenate([-shift * gain, 2 * np.log(gain)])
@@ -175,6 +180,27 @@ def standardised(net, params: dict, images) -> tuple:
     params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), params)
     factor = float(f'{1 / common:.6g}')
     return sd_vae.AutoencoderKL(dataclasses.replace(net.config, scaling_factor=factor)), params
+
+
+def changes(net, params: dict, latents, deviation) -> np.ndarray:
+    """[c] root mean squared change of pictures in [-1, 1] when a channel moves.
+
+    Args:
+      net: the autoencoder.
+      params: its parameters.
+      latents: [n h w c], as `encode` gives them.
+      deviation: [c], by how much each channel moves.
+    """
+
+    @jax.jit
+    def change(params, latents, step):
+        both = jnp.concatenate([latents + step, latents])
+        both = net.apply({'params': params}, both, method='decode')
+        moved, still = jnp.split(both, 2)
+        return jnp.sqrt(((moved - still) ** 2).mean())
+
+    steps = np.diag(np.asarray(deviation, np.float32))
+    return np.array([change(params, latents, step) for step in steps], np.float64)
 
 
 def squared_errors(ours, images) -> np.ndarray:

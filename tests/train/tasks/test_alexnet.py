@@ -137,7 +137,7 @@ def test_a_training_of_two_steps_writes_a_folder_that_is_read_and_measured(tmp_p
         ('unseen_main', alexnet._unseen(drawn)),
     ):
         assert reached.get(part, {'scenes': 0})['scenes'] == unseen.sum()
-    images = _scenes.pictures(_scenes.held_out(2), np.arange(2))
+    images = _scenes.held_out(2).images / np.float32(255)
     pixels = zoo.prepare(loaded.config, jnp.asarray(images))
     apply = jax.jit(loaded.module.apply)
     assert np.isfinite(apply({'params': loaded.params}, pixels)).all()

@@ -76,10 +76,3 @@ def test_a_batch_is_a_function_of_seed_and_step():
     np.testing.assert_array_equal(_scenes.batch_indices(1, 900, 50, 8), late)
     assert late.shape == (8,) and late.dtype == np.int64
     assert not np.array_equal(_scenes.batch_indices(2, 900, 50, 8), late)
-
-
-def test_pictures_are_floats_of_the_rows_asked_for(tmp_path):
-    drawn = _scenes.training(tmp_path, n=6, size=16)
-    some = _scenes.pictures(drawn, [4, 1])
-    assert some.dtype == np.float32
-    np.testing.assert_allclose(some, drawn.images[[4, 1]] / 255, rtol=1e-6)

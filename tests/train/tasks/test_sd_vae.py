@@ -64,7 +64,7 @@ def test_the_starts_latents_are_white_and_its_random_channels_are_there(started,
     assert np.abs(leaves[('decoder', 'up_blocks.0.upsamplers.0', 'conv', 'kernel')]).min() > 0
 
 
-def test_standardised_latents_have_unit_variance_and_the_reconstruction_stays(started, drawn):
+def test_scaled_latents_spread_by_what_shows_and_the_reconstruction_stays(started, drawn):
     net, params = started
     leaves = tensors.flatten(params)
     leaves[('quant_conv', 'bias')] = leaves[('quant_conv', 'bias')] + np.linspace(-2, 3, 14)
@@ -72,10 +72,16 @@ def test_standardised_latents_have_unit_variance_and_the_reconstruction_stays(st
     leaves[('quant_conv', 'kernel')] = kernel * np.linspace(0.3, 4, 14, dtype=np.float32)
     params = tensors.unflatten(leaves)
     images = drawn.images[:30]
-    changed, moved = task.standardised(net, params, images)
+    changed, moved = task.scaled(net, params, images)
     latents = np.asarray(sd_vae.latents(changed, moved, images / np.float32(255)))
     np.testing.assert_allclose(latents.mean((0, 1, 2)), 0, atol=1e-3)
-    np.testing.assert_allclose(latents.std((0, 1, 2)), 1, atol=1e-3)
+    np.testing.assert_allclose(latents.var((0, 1, 2)).mean(), 1, atol=1e-3)
+    # Where one standard deviation changes pictures four times as much, the spread is twice as wide.
+    spread = latents.std((0, 1, 2))
+    deviation = spread / changed.config.scaling_factor
+    shown = task.changes(changed, moved, latents[:16] / changed.config.scaling_factor, deviation)
+    np.testing.assert_allclose(spread**2 / (spread**2).sum(), shown / shown.sum(), rtol=2e-2)
+    assert spread.max() > 1.5 * spread.min()
     assert changed.config == dataclasses.replace(
         SMALL, scaling_factor=changed.config.scaling_factor
     )
@@ -89,6 +95,17 @@ def test_standardised_latents_have_unit_variance_and_the_reconstruction_stays(st
     np.testing.assert_allclose(
         np.asarray(new_logvar - logvar).mean((0, 1, 2)), 2 * np.log(ratio), atol=2e-3
     )
+
+
+def test_a_channel_that_nothing_reads_changes_nothing(started, drawn):
+    net, params = started
+    kernel = np.array(params['post_quant_conv']['kernel'])
+    kernel[:, :, 2] = 0
+    params = params | {'post_quant_conv': params['post_quant_conv'] | {'kernel': kernel}}
+    latents = np.random.default_rng(0).standard_normal((3, 8, 8, 7)).astype(np.float32)
+    found = task.changes(net, params, latents, np.full(7, 0.5))
+    assert found[2] == 0
+    assert (np.delete(found, 2) > 0).all()
 
 
 def test_crops_first_and_whole_pictures_last():
@@ -158,6 +175,6 @@ def test_the_embedded_net_is_above_26_db_and_above_bicubic_at_as_many_numbers():
             assert scores['ours']['psnr'] > bicubic['psnr'] + 2
             assert scores['ours']['ssim'] > bicubic['ssim']
     deviation = np.array(reached['latents']['std_by_channel'])
-    assert deviation.min() > 0.8
-    assert deviation.max() < 1.25
+    assert (deviation**2).mean() == pytest.approx(1, abs=0.1)
+    assert deviation.min() > 0.2
     assert reached['latents']['numbers'] == 2048
