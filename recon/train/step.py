@@ -34,9 +34,9 @@ def single(loss, optimizer: optax.GradientTransformation, *, ema: float = 0.0, a
         (value, named), grads = gradient(state.params, batch, jax.random.fold_in(rng, state.step))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        average = _average(state.ema, params, state.step, ema) if ema else None
+        averaged = average(state.ema, params, state.step, ema) if ema else None
         named = dict(named) | {'loss': value, 'grad_norm': optax.global_norm(grads)}
-        return states.State(state.step + 1, params, opt_state, average), named
+        return states.State(state.step + 1, params, opt_state, averaged), named
 
     return jax.jit(step, donate_argnums=0)
 
@@ -64,7 +64,7 @@ def _accumulated(gradient, parts: int):
     return over_parts
 
 
-def _average(average, params, step, decay: float):
-    """Exponential running average with a warm-up, as TensorFlow's `num_updates` has it."""
+def average(average, params, step, decay: float):
+    """Exponential running average, with a warm-up as TensorFlow's `num_updates` has it."""
     decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
     return jax.tree.map(lambda a, p: (a + (1 - decay) * (p - a)).astype(a.dtype), average, params)

@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from recon.data import loader
 from recon.data.simulator import scenes
-from recon.train.tasks import _phrases, _scenes
+from recon.train.tasks import _phrases
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Batches:
         which captions are right for which pictures; scene_slots, said_slots: `slots` of both; and
         images [n 64 64 3] uint8 and cells, if they are wanted.
         """
-        rows = _scenes.batch_indices(self.seed, i, self.count, self.batch)
+        rows = loader.rows(self.seed, i, self.count, self.batch)
         rng = np.random.default_rng((self.seed, i))
         present = _phrases.objects(self.drawn, rows)
         place = np.array(self.drawn.place[rows], int)

@@ -1,7 +1,6 @@
 """The pictures that the small nets are trained and measured on: scenes of the simulator."""
 
 import dataclasses
-import functools
 import os
 import pathlib
 import shutil
@@ -47,25 +46,6 @@ def held_out(n: int, size: int = 64, start: int = 0) -> scenes.Scenes:
     assert n > 0, n
     assert start >= 0, start
     return scenes.draw(10 * np.arange(start, start + n) + 9, size)
-
-
-def batch_indices(seed: int, step: int, n: int, batch: int) -> np.ndarray:
-    """[batch] int64 in [0, n): rows of the batch `step`, a pure function of its arguments.
-
-    Every row comes once in each run of n; a batch may begin with the end of one and go on with the
-    next.
-    """
-    position = np.arange(step * batch, (step + 1) * batch)
-    epoch, place = np.divmod(position, n)
-    out = np.empty(batch, np.int64)
-    for e in np.unique(epoch):
-        out[epoch == e] = _order(seed, int(e), n)[place[epoch == e]]
-    return out
-
-
-@functools.lru_cache(maxsize=4)
-def _order(seed: int, epoch: int, n: int) -> np.ndarray:
-    return np.random.default_rng((seed, epoch)).permutation(n)
 
 
 def _write(folder: pathlib.Path, ids: np.ndarray, size: int) -> None:

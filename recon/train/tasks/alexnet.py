@@ -18,6 +18,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from recon.data import loader
 from recon.data.simulator import scenes
 from recon.train import loop, optim, step
 from recon.train import state as states
@@ -67,7 +68,7 @@ def run(settings: dict, out, work, *, seed: int = 0, stop=lambda: False) -> None
     )
 
     def batch_at(i):
-        chosen = np.sort(_scenes.batch_indices(seed, i, rows, settings['batch']))
+        chosen = np.sort(loader.rows(seed, i, rows, settings['batch']))
         return {
             'images': drawn.images[chosen],
             'shown': shown[chosen],

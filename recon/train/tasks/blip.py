@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recon.core import results
+from recon.data import loader
 from recon.data.simulator import backgrounds, scenes
 from recon.train import loop, optim, step
 from recon.train import state as states
@@ -110,7 +111,7 @@ def _batches(drawn: scenes.Scenes, ids: np.ndarray, words, stage: dict, seed: in
     rows = len(ids) - ASIDE
 
     def batch_at(i):
-        chosen = _scenes.batch_indices(seed, i, rows, stage['batch'])
+        chosen = loader.rows(seed, i, rows, stage['batch'])
         if not stage['disguised']:
             return _blip_lessons.batch(drawn, ids, np.sort(chosen))
         given = _blip_lessons.batch(drawn, ids, chosen)

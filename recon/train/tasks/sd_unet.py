@@ -14,6 +14,7 @@ import optax
 from absl import logging
 
 from recon.core import results
+from recon.data import loader
 from recon.data.simulator import scenes
 from recon.generators import diffusion
 from recon.train import loop, optim, step
@@ -100,7 +101,7 @@ def run(settings: dict, out, work, *, seed: int = 0, stop=lambda: False) -> None
     root = jax.random.key(seed)
 
     def batch_at(i):
-        chosen = np.sort(_scenes.batch_indices(seed, i, rows, settings['batch']))
+        chosen = np.sort(loader.rows(seed, i, rows, settings['batch']))
         return with_states(batch(drawn, latents, speak, chosen, np.random.default_rng((seed, i))))
 
     def with_states(batch):

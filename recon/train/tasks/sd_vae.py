@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recon.core import image, resize
+from recon.data import loader
 from recon.data.simulator import scenes
 from recon.metrics import pixel
 from recon.train import checkpoint, loop, optim, step
@@ -115,9 +116,9 @@ def batch(images, rows: int, settings: dict, seed: int, i: int) -> dict:
       i: the step.
     """
     if i >= round(settings['steps'] * (1 - settings['whole'])):
-        chosen = _scenes.batch_indices(seed, i, rows, settings['whole_batch'])
+        chosen = loader.rows(seed, i, rows, settings['whole_batch'])
         return {'images': images[np.sort(chosen)]}
-    chosen = _scenes.batch_indices(seed, i, rows, settings['batch'])
+    chosen = loader.rows(seed, i, rows, settings['batch'])
     size, rng = settings['crop'], np.random.default_rng((seed, i))
     corners = rng.integers(0, images.shape[1] - size + 1, (len(chosen), 2))
     crops = [

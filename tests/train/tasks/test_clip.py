@@ -9,6 +9,7 @@ import pathlib
 import numpy as np
 import pytest
 
+from recon.data import loader
 from recon.data.simulator import scenes
 from recon.train.tasks import _clip_batches, _judge, _phrases, _scenes, clip
 from recon.zoo import clip as net
@@ -168,7 +169,7 @@ def test_turned_pictures_have_turned_labels(drawn, speak):
     batch = batches(0)
     columns = np.arange(64) % 8
     turned = 0
-    rows = _scenes.batch_indices(1, 0, 40, 40)
+    rows = loader.rows(1, 0, 40, 40)
     for i, row in enumerate(rows):
         turned += bool((batch['images'][i] != drawn.images[row]).any())
         c, _, _, p = batch['present'][i, 0]

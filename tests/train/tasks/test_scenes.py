@@ -59,20 +59,3 @@ def test_held_out_scenes_are_every_tenth_and_show_unseen_pairs():
     assert drawn.ids.tolist() == list(range(39, 439, 10))
     assert scenes.held_out(drawn.ids).all() and scenes.has_unseen(drawn).any()
     np.testing.assert_array_equal(_scenes.held_out(5, 16).images[3:], drawn.images[:2])
-
-
-@pytest.mark.parametrize(('n', 'batch'), [(20, 6), (7, 16), (12, 12)])
-def test_every_row_comes_once_in_an_epoch_and_orders_differ(n, batch):
-    steps = -(-5 * n // batch)
-    rows = np.concatenate([_scenes.batch_indices(3, i, n, batch) for i in range(steps)])
-    epochs = rows[: 5 * n].reshape(5, n)
-    assert (np.sort(epochs, 1) == np.arange(n)).all()
-    assert len({tuple(epoch) for epoch in epochs.tolist()}) == 5
-
-
-def test_a_batch_is_a_function_of_seed_and_step():
-    late = _scenes.batch_indices(1, 900, 50, 8)
-    _scenes._order.cache_clear()
-    np.testing.assert_array_equal(_scenes.batch_indices(1, 900, 50, 8), late)
-    assert late.shape == (8,) and late.dtype == np.int64
-    assert not np.array_equal(_scenes.batch_indices(2, 900, 50, 8), late)

@@ -1,0 +1,87 @@
+"""One update of a generator and its discriminator, compiled once.
+
+The order: the discriminator on what the old generator makes, then the generator against the new
+discriminator. The generator runs forward once for both.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from recon.train import state as states
+from recon.train import step as steps
+
+PARTS = ('generator', 'discriminator')
+
+
+def create(inits: dict, optimizers: dict, rng, *, ema: bool = False) -> states.State:
+    """The state before the first step: `params` and `opt_state` are {part: ...}.
+
+    Args:
+      inits: {part: init(rng) -> params} of PARTS.
+      optimizers: {part: optax transformation}.
+      rng: jax key of the parameters.
+      ema: whether a running average of both is kept.
+    """
+
+    def init(rng):
+        return {part: inits[part](jax.random.fold_in(rng, i)) for i, part in enumerate(PARTS)}
+
+    begin = lambda params: {part: optimizers[part].init(params[part]) for part in PARTS}  # noqa: E731
+    return states.create(init, optax.GradientTransformation(begin, None), rng, ema=ema)
+
+
+def step(generate, discriminator_loss, generator_loss, optimizers: dict, *, switch=None, ema=0.0):
+    """A step of both nets, jitted, its state donated.
+
+    Args:
+      generate: `generate(params, batch, rng) -> fake`, any pytree of arrays.
+      discriminator_loss: `(params, fake, batch, rng) -> (scalar, {name: scalar})`; no gradient
+        reaches the generator through it.
+      generator_loss: `(fake, discriminator params, batch, rng) -> (scalar, {name: scalar})`; no
+        gradient reaches the discriminator's parameters through it.
+      optimizers: {part: optax transformation}, those of `create`.
+      switch: `switch(scalars) -> (train the discriminator?, train the generator?)` from the step's
+        own scalars, for steps that hold one of the two still; None trains both always. A net
+        that is held keeps its optimizer's state too. The generator then still sees the new
+        discriminator, since the losses that decide come before.
+      ema: decay of the running average, 0 for none.
+
+    Returns:
+      `step(state, batch, rng) -> (state, scalars)`: 'loss' (the generator's), 'discriminator_loss',
+      'grad_norm' (of both together, before clipping), and the losses' own.
+    """
+
+    def one(state: states.State, batch: dict, rng):
+        keys = [jax.random.fold_in(jax.random.fold_in(rng, state.step), i) for i in range(3)]
+        old = state.params
+        fake, pull = jax.vjp(lambda p: generate(p, batch, keys[0]), old['generator'])
+        (value_d, named_d), grads_d = jax.value_and_grad(discriminator_loss, has_aux=True)(
+            old['discriminator'], jax.lax.stop_gradient(fake), batch, keys[1]
+        )
+        new_d, opt_d = update('discriminator', state, grads_d)
+        (value_g, named_g), grads_fake = jax.value_and_grad(generator_loss, has_aux=True)(
+            fake, new_d, batch, keys[2]
+        )
+        (grads_g,) = pull(grads_fake)
+        new_g, opt_g = update('generator', state, grads_g)
+        new = {'generator': (new_g, opt_g), 'discriminator': (new_d, opt_d)}
+        named = dict(named_d) | dict(named_g) | {'loss': value_g, 'discriminator_loss': value_d}
+        named['grad_norm'] = optax.global_norm((grads_g, grads_d))
+        if switch is not None:
+            for part, moves in zip(reversed(PARTS), switch(named), strict=True):
+                was = old[part], state.opt_state[part]
+                new[part] = jax.tree.map(functools.partial(jnp.where, moves), new[part], was)
+                named[f'train_{part}'] = jnp.asarray(moves, jnp.float32)
+        params, opt_state = ({part: pair[i] for part, pair in new.items()} for i in (0, 1))
+        averaged = steps.average(state.ema, params, state.step, ema) if ema else None
+        return states.State(state.step + 1, params, opt_state, averaged), named
+
+    def update(part: str, state, grads):
+        params = state.params[part]
+        updates, opt_state = optimizers[part].update(grads, state.opt_state[part], params)
+        return optax.apply_updates(params, updates), opt_state
+
+    return jax.jit(one, donate_argnums=0)

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from recon.core import errors
+from recon.train import job
+
+
+def made(groups, **more):
+    groups = np.array(groups)
+    rows = np.arange(len(groups), dtype=np.float32)[:, None]
+    return job.Job(rows, 10 * rows, groups, folder=None, **more)
+
+
+def test_rows_put_aside_are_whole_images_and_the_rest_stays_in_order():
+    whole = made(np.repeat(np.arange(10), 3), seed=4)
+    kept = whole.with_validation(0.2)
+    voxels, target = kept.validation
+    assert len(kept) == 24 and len(voxels) == 6
+    aside = set(whole.groups[voxels[:, 0].astype(int)])
+    assert len(aside) == 2 and not aside & set(kept.groups)
+    assert (np.diff(kept.voxels[:, 0]) > 0).all()
+    np.testing.assert_array_equal(target, 10 * voxels)
+    again = whole.with_validation(0.2).validation[0]
+    np.testing.assert_array_equal(again, voxels)
+    others = [made(whole.groups, seed=s).with_validation(0.2).validation[0] for s in range(5, 9)]
+    assert any(not np.array_equal(other, voxels) for other in others)
+
+
+def test_rows_to_validate_on_that_are_given_are_kept():
+    given = (np.ones((2, 1)), np.ones((2, 1)))
+    whole = made(range(6), validation=given)
+    assert whole.with_validation(0.5) is whole
+    assert made(range(6)).with_validation(0).validation is None
+
+
+@pytest.mark.parametrize('share', [-0.1, 1.0, 0.01, 0.99])
+def test_a_share_that_leaves_no_image_is_refused(share):
+    with pytest.raises(errors.ConfigError, match=f'validation={share} of 6'):
+        made(range(6)).with_validation(share)
