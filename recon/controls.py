@@ -8,7 +8,7 @@ import numpy as np
 
 from recon.core import errors, rng
 from recon.data.preprocess import repeats
-from recon.experiment import Experiment
+from recon.experiment import Experiment, answer
 from recon.metrics import identify
 
 OF_PICTURES = ('mean_image', 'nearest_training')
@@ -19,7 +19,9 @@ BASELINES = (*OF_PICTURES, *OF_ROWS)
 
 def check(cfg) -> None:
     """Raises ConfigError for controls that do not exist."""
-    known = (*(OF_PICTURES if 'pixels' in cfg.targets else OF_VALUES), *OF_ROWS)
+    of_images = answer(cfg) == 'images'
+    of_latents = OF_VALUES[:1] if cfg.targets and cfg.generator.chain else ()
+    known = (*(OF_PICTURES if of_images else OF_VALUES), *of_latents, *OF_ROWS)
     for name in cfg.baselines:
         if name not in known:
             raise errors.ConfigError(
@@ -121,6 +123,10 @@ def baseline(name: str, experiment: Experiment, fitted: dict, test, answers) -> 
     shuffled_rows with fewer than three training rows or with one training image.
     """
     train = experiment.train_answers
+    if name == 'mean_latent' and experiment.answer == 'images':
+        means = {k: experiment.target(k).mean(0, keepdims=True) for k in experiment.cfg.targets}
+        decoded = {k: np.repeat(mean, len(test), 0) for k, mean in means.items()}
+        return experiment.generate(fitted, decoded | {'voxels': test.voxels})['images']
     if name in ('mean_image', 'mean_latent'):
         mean = train.mean(0, keepdims=True, dtype=np.float64)
         mean = np.where(np.abs(mean) < 1e-6 * train.std(0), 0, mean)  # a mean of 0 is no pattern
@@ -172,8 +178,10 @@ def refit(experiment: Experiment, test_voxels, **options) -> np.ndarray:
 
     Of the targets only that is fitted which the scored answer is made of.
     """
-    name = 'pixels' if experiment.answer == 'images' else experiment.answer
-    fitted = {name: experiment.fit(name, **options)}
+    names = (experiment.answer,) if experiment.answer != 'images' else ('pixels',)
+    if experiment.cfg.generator.chain:
+        names = experiment.parts
+    fitted = {name: experiment.fit(name, **options) for name in names}
     return experiment.decode(fitted, test_voxels)[experiment.answer]
 
 

@@ -1,19 +1,23 @@
 """One experiment with its data prepared: what each decoder learns, fits and decodes.
 
-An experiment answers with pictures where it has a target named `pixels`; otherwise with the values
-of its first target, and the run leaves predictions.npz in place of reconstructions.npz.
+An experiment answers with pictures where it has a target named `pixels` or a chain of generators;
+otherwise with the values of its first target, and the run leaves predictions.npz in place of
+reconstructions.npz.
 """
 
 import dataclasses
 import functools
 import hashlib
+import importlib
 import pathlib
+from collections.abc import Callable
 
 import jax
 import numpy as np
 
 from recon import targets
 from recon.core import errors, image, lookup, results, rng, types
+from recon.train import job
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +28,16 @@ class Experiment:
       cfg: resolved config.
       brain: BrainData after preprocessing.
       key: jax key of the run.
+      folder: of the run; a training leaves its log and, until the run ends, its checkpoints in
+        `<folder>/logs/<what is trained>`.
+      stop: asked before every step of a training.
     """
 
     cfg: object
     brain: types.BrainData
     key: jax.Array
+    folder: pathlib.Path = pathlib.Path('.')
+    stop: Callable = lambda: False
 
     @property
     def decoder(self):
@@ -39,6 +48,12 @@ class Experiment:
     def answer(self) -> str:
         """The key of `decode`'s result that is scored: 'images', or the first target's name."""
         return answer(self.cfg)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What is fitted: a decoder for each target, and the generators that are trained."""
+        trained = (name for name in self.cfg.generator.chain if task(name) is not None)
+        return (*self.cfg.targets, *trained)
 
     @functools.cached_property
     def train_ids(self) -> np.ndarray:
@@ -54,7 +69,7 @@ class Experiment:
         """[n h w 3] or [n t]: what would be right for each of `image_id` [n]."""
         distinct, inverse = np.unique(image_id, return_inverse=True)
         if self.answer == 'images':
-            size = self.cfg.targets.pixels.size
+            size = picture_size(self.cfg)
             return targets.pictures(self.brain.images, distinct, size)[inverse]
         return self.values(self.answer, distinct)[inverse]
 
@@ -74,7 +89,7 @@ class Experiment:
         """[n ...]: what decoder `name` learns, one row for each training row."""
         _, inverse = np.unique(self.brain.train.image_id, return_inverse=True)
         if name not in self._kept:  # every control learns it again; pictures are slow to read
-            if name == 'pixels':
+            if name == 'pixels' or name not in self.cfg.targets:  # a generator learns pictures
                 values = image.pixels(self.train_answers, self.brain.images.channels)
             else:
                 values = self.values(name, self.train_ids)
@@ -101,39 +116,78 @@ class Experiment:
         return moments
 
     def fingerprint(self, name: str) -> str:
-        """Digest of all that decoder `name` is fitted from: rows, targets, options, code."""
-        train, options = self.brain.train, results.to_json(self.cfg.decoder.to_dict())
-        source = pathlib.Path(self.decoder.__file__).read_bytes()
-        digest = hashlib.blake2b(options.encode() + source, digest_size=16)
+        """Digest of all that part `name` is fitted from: rows, targets, options, code."""
+        train, (module, options) = self.brain.train, self._stage(name)
+        digest = hashlib.blake2b(results.to_json(options.to_dict()).encode(), digest_size=16)
+        for file in filter(None, (module, task(self._file(name)))):
+            digest.update(pathlib.Path(file.__file__).read_bytes())
         for array in (train.voxels, self.target(name), train.groups()):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
+    def _file(self, name: str) -> str:
+        """The name of the file of a part."""
+        return self.cfg.decoder.name if name in self.cfg.targets else name
+
+    def _stage(self, name: str):
+        """The module and the options of a part: of the decoder, or of a generator."""
+        if name in self.cfg.targets:
+            return self.decoder, self.cfg.decoder
+        return lookup.find('recon.generators', name, 'generator.chain'), self.cfg.generator[name]
+
     def fit(self, name: str, *, voxels=None, rows=None, shuffle=False):
-        """Parameters of decoder `name`.
+        """Parameters of part `name`.
 
         Args:
-          name: a key of cfg.targets.
+          name: a key of cfg.targets, or a generator that is trained.
           voxels: bool [v], the voxels to use, or None for all.
           rows: indices of the training rows to use, or None for all.
           shuffle: pair each row with the target of another row (a control).
         """
         train, target, rois = self.brain.train, self.target(name), self.brain.rois
-        x, groups = train.voxels, train.groups()
         if rows is not None:
-            x, groups, target = x[rows], groups[rows], target[rows]
+            train, target = train.rows(rows), target[rows]
         if shuffle:
-            target = target[rng.generator(self.cfg.seed, 'shuffled_rows').permutation(len(x))]
+            target = target[rng.generator(self.cfg.seed, 'shuffled_rows').permutation(len(train))]
         if voxels is not None:
-            x, rois = x[:, voxels], {k: mask[voxels] for k, mask in rois.items()}
-        key = rng.named(self.key, name)
-        return self.decoder.fit(self.cfg.decoder, x, target, key, groups=groups, rois=rois)
+            train = dataclasses.replace(train, voxels=train.voxels[:, voxels])
+            rois = {k: mask[voxels] for k, mask in rois.items()}
+        (module, options), key = self._stage(name), rng.named(self.key, name)
+        trained = task(self._file(name))
+        if trained is None:
+            groups = train.groups()
+            return module.fit(options, train.voxels, target, key, groups=groups, rois=rois)
+        label = name + _variant(voxels=voxels, rows=rows, shuffle=shuffle)
+        return trained.fit(options, self._job(name, label, train, target, rois, voxels), key)
+
+    def _job(self, name: str, label: str, train, target, rois: dict, voxels) -> job.Job:
+        watched, aside = self.brain.validation, None
+        if watched is not None:
+            x = watched.voxels if voxels is None else watched.voxels[:, voxels]
+            if name in self.cfg.targets and name != 'pixels':
+                distinct, inverse = np.unique(watched.image_id, return_inverse=True)
+                aside = x, self.values(name, distinct)[inverse]
+            else:
+                aside = x, image.pixels(self.truth(watched), self.brain.images.channels)
+        return job.Job(
+            train.voxels,
+            target,
+            np.unique(train.image_id, return_inverse=True)[1],
+            folder=self.folder / 'logs' / label,
+            validation=aside,
+            rois=rois,
+            zoo=self.cfg.zoo.to_dict(),
+            seed=self.cfg.seed,
+            stop=self.stop,
+        )
 
     def decode(self, fitted: dict, voxels: np.ndarray) -> dict:
         """{'voxels', each target, 'stage_<name>'}, and 'images' [n h w 3] in [0, 1] of pixels."""
         decoded = {'voxels': voxels}
-        for name, params in fitted.items():
-            decoded[name] = np.asarray(self.decoder.predict(self.cfg.decoder, params, voxels))
+        for name in self.cfg.targets:
+            if name not in fitted:
+                continue  # a control that fits only what its answer is made of
+            decoded[name] = np.asarray(self.decoder.predict(self.cfg.decoder, fitted[name], voxels))
             if not np.isfinite(decoded[name]).all():
                 raise errors.DataInvalid(
                     f'decoder {self.cfg.decoder.name} gave NaN or infinity for {name}',
@@ -142,16 +196,44 @@ class Experiment:
                 )
         if self.answer != 'images':
             return decoded
-        if hasattr(self.decoder, 'stages'):
+        if 'pixels' in fitted and hasattr(self.decoder, 'stages'):
             stages = self.decoder.stages(self.cfg.decoder, fitted['pixels'], voxels)
             decoded |= {f'stage_{k}': np.asarray(v, np.float32) for k, v in stages.items()}
-        return decoded | {'images': image.to_rgb(np.clip(decoded['pixels'], 0, 1))}
+        return self.generate(fitted, decoded)
 
-    def describe(self, params) -> dict:
-        """What the decoder says of itself; {} where it says nothing."""
-        if not hasattr(self.decoder, 'describe'):
-            return {}
-        return self.decoder.describe(self.cfg.decoder, params)
+    def generate(self, fitted: dict, decoded: dict) -> dict:
+        """`decoded` with what the generators make of it, above all 'images' [n h w 3] in [0, 1].
+
+        They are given targets in their own units, whether they were learnt standardised or not.
+        """
+        chain = self.cfg.generator.chain
+        if not chain:
+            return decoded | {'images': image.to_rgb(np.clip(decoded['pixels'], 0, 1))}
+        for name in set(self._moments) & set(decoded):
+            centre, spread = self._moments[name]
+            decoded = decoded | {name: decoded[name] * spread + centre}
+        for name in chain:
+            module, options = self._stage(name)
+            params = fitted[name] if name in fitted else self._nets[name]
+            key = rng.named(self.key, f'generator {name}')
+            decoded = module.generate(options, params, decoded, key)
+            if len(chain) > 1 and 'images' in decoded:
+                decoded[f'stage_{name}'] = np.asarray(decoded['images'], np.float32)
+        return decoded | {'images': np.clip(image.to_rgb(decoded['images']), 0, 1)}
+
+    @functools.cached_property
+    def _nets(self) -> dict:
+        """{generator: its pretrained nets}, of those that are not trained."""
+        chain = [name for name in self.cfg.generator.chain if task(name) is None]
+        stages = {name: self._stage(name) for name in chain}
+        return {
+            name: module.load(options, self.cfg.zoo) for name, (module, options) in stages.items()
+        }
+
+    def describe(self, name: str, params) -> dict:
+        """What part `name` says of itself; {} where it says nothing."""
+        module, options = self._stage(name)
+        return module.describe(options, params) if hasattr(module, 'describe') else {}
 
     def voxel_maps(self) -> dict:
         """Arrays for maps.npz: where each voxel lies and what is known of it."""
@@ -160,5 +242,28 @@ class Experiment:
 
 
 def answer(cfg) -> str:
-    """'images' where `cfg` decodes pixels, else the name of its first target."""
-    return 'images' if 'pixels' in cfg.targets else next(iter(cfg.targets))
+    """'images' where `cfg` decodes pixels or has generators, else the name of its first target."""
+    return 'images' if 'pixels' in cfg.targets or cfg.generator.chain else next(iter(cfg.targets))
+
+
+def picture_size(cfg) -> tuple[int, ...]:
+    """(h, w) of the pictures that are scored, or () for their own."""
+    spec = cfg.targets.pixels if 'pixels' in cfg.targets else cfg.generator
+    return tuple(spec.size)
+
+
+def task(name: str):
+    """The module with the fit of a decoder or generator that is trained; None where none is."""
+    known = lookup.names('recon.train.tasks')
+    found = importlib.import_module(f'recon.train.tasks.{name}') if name in known else None
+    return found if hasattr(found, 'fit') else None
+
+
+def _variant(**options) -> str:
+    """'' for the fit itself, else a name of its own for a control's."""
+    digest = hashlib.blake2b(digest_size=4)
+    for name, value in options.items():
+        if value is not None and value is not False:
+            digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
+    blank = all(value is None or value is False for value in options.values())
+    return '' if blank else f'.{digest.hexdigest()}'

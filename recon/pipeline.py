@@ -73,11 +73,11 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
         results.Run(workdir, config, facts, started) as folder,
         log.Log(workdir / 'logs') as written,
     ):
-        steps = len(cfg.targets) + len(controls.names(cfg, areas)) + 3
+        this = experiment.Experiment(cfg, brain, jax.random.key(cfg.seed), workdir, stop)
+        steps = len(this.parts) + len(controls.names(cfg, areas)) + 3
         progress = log.Progress(steps, written, stop)
-        this = experiment.Experiment(cfg, brain, jax.random.key(cfg.seed))
         fitted = {}
-        for name in cfg.targets:
+        for name in this.parts:
             fitted[name] = load_or_fit(this, name, workdir / 'checkpoints' / name)
             progress.step(f'fit_{name}')
 
@@ -102,6 +102,7 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
         folder.status('running')
         report = html.write(workdir)
         progress.step('report')
+        checkpoint.forget(workdir / 'logs')  # of trainings that have ended
     return report
 
 
@@ -127,7 +128,7 @@ def check_metrics(cfg, brain=None) -> None:
         return
     named = cfg.zoo.protocol
     feature.check(cfg.metrics, named, cfg.zoo.path, retrieval=cfg.retrieval)
-    size, n = tuple(cfg.targets.pixels.size) or None, None
+    size, n = experiment.picture_size(cfg) or None, None
     if brain is not None:
         size = size or tuple(brain.images.shape)
         n = len(controls.rows_to_score(cfg, brain.test))
@@ -141,9 +142,9 @@ def kind(cfg) -> str:
 
 
 def load_or_fit(this, name: str, path: pathlib.Path):
-    """The decoder's parameters: from the checkpoint of a stopped run, or fitted and saved.
+    """The parameters of a part: from the checkpoint of a stopped run, or fitted and saved.
 
-    A checkpoint counts only for the same rows, targets, options and decoder's code.
+    A checkpoint counts only for the same rows, targets, options and code.
     """
     wanted = this.fingerprint(name)
     params = checkpoint.load(path, wanted)
@@ -205,7 +206,7 @@ def describe(folder, this, fitted: dict, curves: list, decoded: dict, truth) -> 
     """Writes decoder.json, what the decoders say of themselves; gives maps.npz's arrays."""
     told, maps = {}, this.voxel_maps()
     for name, params in fitted.items():
-        told[name] = this.describe(params)
+        told[name] = this.describe(name, params)
         importance = told[name].pop('importance', None)
         if importance is not None:
             maps[f'importance_{name}'] = np.asarray(importance, np.float32)
@@ -234,8 +235,8 @@ def each_value(layer: str, decoded, truth) -> dict:
 def protocol(cfg, brain) -> dict:
     """What the scores are of, in plain values."""
     trials = np.unique(controls.rows_to_score(cfg, brain.test).trials)
-    spec = cfg.targets['pixels' if kind(cfg) == 'reconstructions' else experiment.answer(cfg)]
-    size = spec.size or brain.images.shape
+    spec = cfg.targets[experiment.answer(cfg)].size if kind(cfg) == 'predictions' else ()
+    size = spec or experiment.picture_size(cfg) or brain.images.shape
     return {
         'data': brain.facts,
         'train_rows': len(brain.train),

@@ -26,7 +26,7 @@ _PIXELS = 2**24  # pixels read at a time
 
 def check(cfg) -> None:
     """Raises ConfigError for targets that cannot be decoded, DataMissing for nets not there."""
-    if not cfg.targets:
+    if not cfg.targets and not cfg.generator.chain:
         raise errors.ConfigError(
             'targets is empty', 'targets', "name one: targets=dict(pixels=dict(layer='pixels'))"
         )

@@ -21,6 +21,7 @@ def experiment(image_id, train_id=(0, 1, 2, 3)):
     cfg = types.SimpleNamespace(
         seed=0,
         targets={'pixels': {}},
+        generator=types.SimpleNamespace(chain=()),
         baselines=controls.BASELINES,
         areas=(),
         areas_missing='refuse',

@@ -23,7 +23,12 @@ def made(targets, m=9, n=20, seed=0):
     train = data.Split(rng.random((n, 4), dtype=np.float32), rng.integers(0, m - 2, n))
     test = data.Split(rng.random((2, 4), dtype=np.float32), np.array([m - 1, m - 2]))
     cfg = ml_collections.ConfigDict(
-        dict(targets={k: SPEC | v for k, v in targets.items()}, decoder=dict(name='ridge'), seed=0)
+        dict(
+            targets={k: SPEC | v for k, v in targets.items()},
+            decoder=dict(name='ridge'),
+            generator=dict(chain=(), size=()),
+            seed=0,
+        )
     )
     brain = data.BrainData(train, test, shown)
     return experiment.Experiment(cfg, brain, jax.random.key(0)), pictures

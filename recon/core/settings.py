@@ -20,6 +20,11 @@ TARGET = {
     'standardise': False,  # in units of the standard deviation over the training images, mean 0
 }
 PREPROCESS = 'recon.data.preprocess'
+GENERATORS = 'recon.generators'
+GENERATOR = {
+    'chain': (),  # generators, in the order in which they work on what is decoded
+    'size': (),  # (h, w) of the pictures that theirs are compared with; () is the pictures' own
+}
 INSPECT = 'inspect'  # the key of a config that looks at a data set and has no decoder
 
 
@@ -42,10 +47,11 @@ def resolve(cfg, defaults: dict) -> ml_collections.ConfigDict:
         full = _fill(plain, defaults | {'dataset': {}}, '')
         full['dataset'] = _fill_stage(plain.get('dataset', {}), STAGES['dataset'], 'dataset')
         return ml_collections.ConfigDict(full, convert_dict=True).lock()
-    full = _fill(plain, defaults | {stage: {} for stage in STAGES} | {'preprocess': {}}, '')
+    full = _fill(plain, defaults | {key: {} for key in (*STAGES, 'preprocess', 'generator')}, '')
     for stage, package in STAGES.items():
         full[stage] = _fill_stage(plain.get(stage, {}), package, stage)
     full['preprocess'] = _fill_preprocess(plain.get('preprocess', {}))
+    full['generator'] = _fill_generator(plain.get('generator', {}))
     full['targets'] = {
         name: _fill(spec, TARGET, f'targets.{name}.')
         for name, spec in plain.get('targets', {}).items()
@@ -104,6 +110,13 @@ def _fill_preprocess(given: dict) -> dict:
             f'add {op!r} to it, or drop the options',
         )
     return full
+
+
+def _fill_generator(given: dict) -> dict:
+    chain = tuple(given.get('chain', ()))
+    modules = {name: lookup.find(GENERATORS, name, 'generator.chain') for name in chain}
+    named = {name: module.DEFAULTS for name, module in modules.items()}
+    return _fill(given, GENERATOR | named, 'generator.') | {'chain': chain}
 
 
 def _fill(given: dict, defaults: dict, prefix: str) -> dict:

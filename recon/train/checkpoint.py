@@ -85,6 +85,13 @@ def load(path: pathlib.Path, fingerprint: str = ''):
         ) from error
 
 
+def forget(folder: pathlib.Path) -> None:
+    """Removes the checkpoints of all trainings below `folder`; their logs stay."""
+    for name in ('checkpoints', 'best'):
+        for found in sorted(pathlib.Path(folder).glob(f'*/{name}')):
+            shutil.rmtree(found, ignore_errors=True)
+
+
 class Keeper:
     """The newest checkpoints of one training: a context manager over Orbax's own.
 

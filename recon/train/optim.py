@@ -3,6 +3,7 @@
 import math
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from recon.core import errors
@@ -14,6 +15,8 @@ DEFAULTS = {
     'learning_rate': 1e-3,
     'schedule': 'cosine',
     'warmup': 0.0,
+    'initial': 1 / 25,
+    'final': 1 / 250_000,
     'weight_decay': 0.0,
     'clip': 0.0,
     'b1': 0.9,
@@ -30,10 +33,11 @@ def make(settings: dict, steps: int) -> optax.GradientTransformation:
     Args:
       settings: any of DEFAULTS. optimizer: 'adamw' (decay applies to parameters of two axes or
         more), 'adam', 'sgd' (b1 is its Nesterov momentum, 0 for none; decay added to the gradient).
-        schedule: 'cosine' to 0, 'constant', 'onecycle' (up for the first 30 % or `warmup`, from
-        1/25 and down to 1/250,000 of the peak), 'step' (times `drop` at each of the fractions
-        `drops`). warmup: fraction of `steps` with a linear rise from 0. clip: largest global norm
-        of the gradient, 0 for none.
+        schedule: 'cosine' to 0, 'constant', 'onecycle' (along a cosine from `initial` up to
+        `learning_rate` during the first 30 % or `warmup`, and down to `final`, both fractions of
+        that peak; torch's div_factor is 1 / initial, its final_div_factor initial / final), 'step'
+        (times `drop` at each of the fractions `drops`). warmup: fraction of `steps` with a linear
+        rise from 0. clip: largest global norm of the gradient, 0 for none.
       steps: of the whole training.
 
     Raises:
@@ -63,9 +67,7 @@ def schedule(settings: dict, steps: int) -> optax.Schedule:
     peak, rise = s['learning_rate'], round(s['warmup'] * steps)
     left = max(steps - rise, 1)
     if s['schedule'] == 'onecycle':
-        return optax.cosine_onecycle_schedule(
-            steps, peak, pct_start=s['warmup'] or 0.3, div_factor=25, final_div_factor=1e4
-        )
+        return _onecycle(peak, steps, s['warmup'] or 0.3, s['initial'], s['final'])
     if s['schedule'] == 'cosine':
         main = optax.cosine_decay_schedule(peak, left)
     elif s['schedule'] == 'step':
@@ -76,6 +78,20 @@ def schedule(settings: dict, steps: int) -> optax.Schedule:
     if not rise:
         return main
     return optax.join_schedules([optax.linear_schedule(0.0, peak, rise), main], [rise])
+
+
+def _onecycle(peak: float, steps: int, rise: float, initial: float, final: float):
+    """Smith and Topin 2017, with cosines, the peak and the last step where torch has them."""
+    top, last = rise * steps - 1, steps - 1
+
+    def rate(count):
+        up = jnp.clip(count / max(top, 1e-6), 0, 1) if top > 0 else 1.0
+        down = jnp.clip((count - top) / max(last - top, 1e-6), 0, 1)
+        lower = jnp.where(count <= top, initial, final)
+        way = jnp.where(count <= top, 1 - up, down)  # from the peak, 0 ... 1
+        return peak * (lower + (1 - lower) * 0.5 * (1 + jnp.cos(jnp.pi * way)))
+
+    return rate
 
 
 def length(settings: dict, name: str = '', *, batch=None, examples=None, total=None) -> int | None:
@@ -130,7 +146,7 @@ def _check(s: dict, steps: int) -> None:
                 f'{key} is {s[key]!r}', 'settings', f'names that exist: {", ".join(known)}'
             )
     limits = {'learning_rate': math.inf, 'warmup': 1, 'weight_decay': math.inf, 'clip': math.inf}
-    for key, top in (limits | {'b1': 1, 'b2': 1}).items():
+    for key, top in (limits | dict.fromkeys(('b1', 'b2', 'initial', 'final'), 1)).items():
         if not 0 <= s[key] <= top:
             raise errors.ConfigError(f'{key} is {s[key]!r}', 'settings', f'0 to {top}')
     if steps < 1:

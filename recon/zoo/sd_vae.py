@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from recon.core import blocks, errors, resize
+from recon.core import autoencoder, blocks, errors, resize
 from recon.zoo import tensors
 
-EPSILON = 1e-6  # of every norm; the U-Net's residual blocks have 1e-5
+EPSILON = autoencoder.EPSILON  # of every norm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,85 +105,6 @@ def write(config: Config) -> dict:
     }
 
 
-class Attention(nn.Module):
-    """One head over all places, added to its input; biases everywhere.
-
-    Attributes:
-      config: sizes.
-      dtype: of the computation.
-    """
-
-    config: Config
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, 'n h w c']) -> Float[Array, 'n h w c']:
-        """[n h w c] -> [n h w c]."""
-        norm = blocks.GroupNorm(self.config.norm_num_groups, EPSILON, self.dtype, name='group_norm')
-        dense = lambda name: nn.Dense(x.shape[-1], dtype=self.dtype, name=name)  # noqa: E731
-        h = norm(x).reshape(x.shape[0], -1, x.shape[-1])  # [n h*w c]
-        h = blocks.attention(dense('to_q')(h), dense('to_k')(h), dense('to_v')(h), heads=1)
-        return x + dense('to_out.0')(h).reshape(x.shape)
-
-
-class _Levels(nn.Module):
-    """What encoder and decoder share: their parts, under the names of the tensors."""
-
-    config: Config
-    dtype: jnp.dtype = jnp.float32
-
-    def resnet(self, name: str, features: int):
-        return blocks.ResnetBlock(
-            features, self.config.norm_num_groups, EPSILON, self.dtype, name=name
-        )
-
-    def middle(self, x):
-        x = self.resnet('mid_block.resnets.0', x.shape[-1])(x)
-        if self.config.mid_block_add_attention:
-            x = Attention(self.config, self.dtype, name='mid_block.attentions.0')(x)
-        return self.resnet('mid_block.resnets.1', x.shape[-1])(x)
-
-    def head(self, x, features: int):
-        """The last norm, activation and convolution."""
-        norm = blocks.GroupNorm(
-            self.config.norm_num_groups, EPSILON, self.dtype, name='conv_norm_out'
-        )
-        return blocks.conv(features, dtype=self.dtype, name='conv_out')(jax.nn.silu(norm(x)))
-
-
-class Encoder(_Levels):
-    """Pixels -> mean and log variance, before the 1x1 convolution."""
-
-    @nn.compact
-    def __call__(self, x: Float[Array, 'n h w c']) -> Float[Array, 'n h/8 w/8 2*d']:
-        """[n h w c] -> [n h/8 w/8 2d] (four levels)."""
-        config, last = self.config, len(self.config.block_out_channels) - 1
-        x = blocks.conv(config.block_out_channels[0], dtype=self.dtype, name='conv_in')(x)
-        for i, features in enumerate(config.block_out_channels):
-            for j in range(config.layers_per_block):
-                x = self.resnet(f'down_blocks.{i}.resnets.{j}', features)(x)
-            if i < last:  # pads the right and the bottom alone; [n h w c] -> [n h/2 w/2 c]
-                x = blocks.Downsample(0, self.dtype, name=f'down_blocks.{i}.downsamplers.0')(x)
-        return self.head(self.middle(x), 2 * config.latent_channels)
-
-
-class Decoder(_Levels):
-    """Latents, after the 1x1 convolution -> pixels."""
-
-    @nn.compact
-    def __call__(self, x: Float[Array, 'n h w d']) -> Float[Array, 'n 8*h 8*w c']:
-        """[n h w d] -> [n 8h 8w c] (four levels)."""
-        config, last = self.config, len(self.config.block_out_channels) - 1
-        x = blocks.conv(config.block_out_channels[-1], dtype=self.dtype, name='conv_in')(x)
-        x = self.middle(x)
-        for i, features in enumerate(reversed(config.block_out_channels)):
-            for j in range(config.layers_per_block + 1):
-                x = self.resnet(f'up_blocks.{i}.resnets.{j}', features)(x)
-            if i < last:  # [n h w c] -> [n 2h 2w c]
-                x = blocks.Upsample(self.dtype, name=f'up_blocks.{i}.upsamplers.0')(x)
-        return self.head(x, config.out_channels)
-
-
 class AutoencoderKL(nn.Module):
     """The autoencoder. Its latents are unscaled: see `latents` and `pictures`.
 
@@ -198,8 +119,16 @@ class AutoencoderKL(nn.Module):
     def setup(self):
         """Names the parts."""
         config = self.config
-        self.encoder = Encoder(config, self.dtype)
-        self.decoder = Decoder(config, self.dtype)
+        sizes = {
+            'widths': config.block_out_channels,
+            'layers': config.layers_per_block,
+            'groups': config.norm_num_groups,
+            'attention': config.mid_block_add_attention,
+            'epsilon': EPSILON,
+            'dtype': self.dtype,
+        }
+        self.encoder = autoencoder.Encoder(2 * config.latent_channels, **sizes)
+        self.decoder = autoencoder.Decoder(config.out_channels, **sizes)
         if config.use_quant_conv:
             self.quant_conv = blocks.conv(2 * config.latent_channels, 1, dtype=self.dtype)
         if config.use_post_quant_conv:

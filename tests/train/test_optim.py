@@ -67,8 +67,9 @@ def test_optimizers_are_those_of_torch(settings, make):
         ({'schedule': 'constant', 'warmup': 0.5}, {0: 0, 25: 1, 50: 2, 90: 2}),
         ({'schedule': 'step', 'warmup': 0.1}, {5: 1, 49: 2, 51: 0.2, 76: 0.02}),
         ({'schedule': 'step', 'drops': (0.9,), 'drop': 0.5}, {89: 2, 91: 1}),
-        ({'schedule': 'onecycle'}, {0: 0.08, 30: 2, 100: 2 / 250_000}),
-        ({'schedule': 'onecycle', 'warmup': 0.1}, {0: 0.08, 10: 2, 55: 1}),
+        ({'schedule': 'onecycle'}, {0: 0.08, 29: 2, 64: 1, 99: 2 / 250_000, 200: 2 / 250_000}),
+        ({'schedule': 'onecycle', 'warmup': 0.1}, {0: 0.08, 9: 2, 54: 1}),
+        ({'schedule': 'onecycle', 'initial': 0.2, 'final': 0.1}, {0: 0.4, 29: 2, 99: 0.2}),
     ],
 )
 def test_schedules_pass_through_their_points(settings, points):
@@ -77,16 +78,34 @@ def test_schedules_pass_through_their_points(settings, points):
         np.testing.assert_allclose(rate(step), value, rtol=1e-4, atol=1e-6, err_msg=str(step))
 
 
-def test_onecycle_is_torchs_but_for_a_step_at_the_peak():
+@pytest.mark.parametrize(
+    ('steps', 'settings', 'theirs'),
+    [
+        (400, {}, {}),
+        (97, {'warmup': 0.013, 'final': 4e-5}, {'pct_start': 0.013, 'final_div_factor': 1000}),
+        # As the system of the residual MLP has it: from 1e-4 up to 5e-4.
+        (250, {'initial': 0.2, 'final': 2e-5}, {'div_factor': 5}),
+        (2, {}, {}),
+    ],
+)
+def test_onecycle_is_torchs(steps, settings, theirs):
     torch = pytest.importorskip('torch')
+    peak = 5e-4
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    theirs, schedule = [], torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.5, total_steps=400)
-    for _ in range(399):
-        theirs.append(optimizer.param_groups[0]['lr'])
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, peak, total_steps=steps, cycle_momentum=False, **theirs
+    )
+    wanted = []
+    for _ in range(steps):
+        wanted.append(optimizer.param_groups[0]['lr'])
         optimizer.step()
-        schedule.step()
-    rate = optim.schedule({'schedule': 'onecycle', 'learning_rate': 0.5}, 400)
-    assert np.abs(np.array([float(rate(i)) for i in range(399)]) - theirs).max() < 0.004
+        if len(wanted) < steps:
+            cycle.step()
+    rate = jax.jit(
+        optim.schedule({'schedule': 'onecycle', 'learning_rate': peak} | settings, steps)
+    )
+    ours = np.array([rate(i) for i in range(steps)])
+    np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-6 * peak)
 
 
 def test_the_rate_that_is_applied_is_the_schedules():
@@ -136,6 +155,7 @@ def test_two_units_at_once_and_units_without_their_base_are_refused():
         ({'schedule': 'cos'}, 9, "schedule is 'cos' .*cosine"),
         ({'warmup': 20}, 9, 'warmup is 20 .*0 to 1'),
         ({'learning_rate': -1}, 9, 'learning_rate is -1'),
+        ({'initial': 25}, 9, 'initial is 25 .*0 to 1'),
         ({}, 0, 'steps is 0'),
     ],
 )
