@@ -1,0 +1,162 @@
+"""Trains the residual MLP of `decoders/mlp.py` on the latents of pictures.
+
+Loss: mean absolute (or squared) difference to the latents, and, where `contrastive` is above 0,
+that weight times SoftCLIP of the batch's latents among themselves (Scotti et al. 2023, section
+3.3, which takes features of a net that looks at the picture in their place).
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from recon.core import errors, solvers
+from recon.data import loader
+from recon.decoders import mlp
+from recon.train import job as jobs
+from recon.train import loop, losses, optim, step
+from recon.train import state as states
+
+LOSSES = {'l1': jnp.abs, 'mse': jnp.square}
+_ELSEWHERE = ('name', 'log_every', 'save_epochs', 'predict_batch')  # change nothing that is learnt
+
+
+def fit(cfg, job: jobs.Job, rng: Array) -> dict:
+    """Trains from where `job.folder` stands.
+
+    Args:
+      cfg: see `mlp.DEFAULTS`.
+      job: voxels [n v] and target [n ...]; rows put aside by `cfg.validation` where it has none.
+      rng: jax key of the parameters, of dropout and of noise.
+
+    Returns:
+      net (nested dict of numpy arrays), shape of one target; with rows to validate on,
+      validation_loss and mean_loss: that of the mean training target on the same rows.
+
+    Raises:
+      ConfigError: an option that does not fit.  DataInvalid: see `solvers.check_rows`.
+      Stopped: `job.stop()` was true; the same call goes on from there.
+    """
+    settings = {key: cfg.get(key, value) for key, value in mlp.DEFAULTS.items()}
+    _check(settings)
+    solvers.check_rows(job.voxels, job.target, 'mlp.fit')
+    job = job.with_validation(settings['validation'])
+    net = mlp.build(settings, job.target.shape[1:])
+    lengths = {'batch': settings['batch'], 'examples': len(job)}
+    steps = optim.length(settings, **lengths)
+    if steps is None:
+        raise errors.ConfigError('epochs and steps are 0', 'decoder', 'give one of them')
+    optimizer = optim.make(settings, steps)
+    ema = settings['ema']
+    state = states.create(
+        functools.partial(begin, net, job.voxels.shape[1]),
+        optimizer,
+        jax.random.fold_in(rng, 0),
+        ema=ema > 0,
+    )
+    objective = functools.partial(loss, net, settings)
+    state = loop.fit(
+        step.single(objective, optimizer, ema=ema, accumulate=settings['accumulate']),
+        state,
+        functools.partial(batch_at, job, settings['batch']),
+        steps=steps,
+        folder=job.folder,
+        rng=jax.random.fold_in(rng, 1),
+        save_every=optim.length(settings, 'save', **lengths) or steps,
+        log_every=settings['log_every'],
+        stop=job.stop,
+        validate=job.validation and functools.partial(_validated, settings, job),
+        patience=settings['patience'] if settings['patience'] >= 0 else None,
+        settings=_claimed(settings, job),
+    )
+    params = _params(state, job)
+    if job.validation:
+        mean = np.mean(job.target, axis=0, dtype=np.float64).astype(np.float32)
+        params |= {
+            'validation_loss': np.array(_validated(settings, job, state)['loss'], np.float32),
+            'mean_loss': np.array(_distance(settings, mean, job.validation[1]), np.float32),
+        }
+    return jax.device_get(params)
+
+
+def begin(net: mlp.Net, voxels: int, rng: Array) -> dict:
+    """Parameters for rows of so many voxels."""
+    return net.init(rng, jnp.zeros((1, voxels)))['params']
+
+
+def batch_at(job: jobs.Job, batch: int, i: int) -> dict:
+    """The rows of step i: {'voxels': [batch v], 'target': [batch ...]}."""
+    chosen = loader.rows(job.seed, i, len(job), batch)
+    return {
+        'voxels': np.asarray(job.voxels[chosen], np.float32),
+        'target': np.asarray(job.target[chosen], np.float32),
+    }
+
+
+def loss(net: mlp.Net, settings: dict, params: dict, batch: dict, rng: Array | None):
+    """What is minimised, and its parts.
+
+    Args:
+      net: the net.
+      settings: loss, contrastive, temperature, noise of `mlp.DEFAULTS`.
+      params: of the net.
+      batch: voxels [n v] and target [n ...].
+      rng: of dropout and noise; without it there is neither.
+    """
+    voxels, target, drawn = batch['voxels'], batch['target'], {}
+    if rng is not None:
+        drawn = {'rngs': {'dropout': jax.random.fold_in(rng, 0)}}
+        if settings['noise']:
+            noise = jax.random.normal(jax.random.fold_in(rng, 1), voxels.shape)
+            voxels = voxels + settings['noise'] * noise
+    predicted = net.apply({'params': params}, voxels, rng is not None, **drawn)
+    distance = LOSSES[settings['loss']](predicted - target).mean()
+    if not settings['contrastive']:
+        return distance, {}
+    rows = [x.reshape(len(x), -1) for x in (predicted, target)]
+    contrast = losses.soft_clip(*rows, settings['temperature'])
+    total = distance + settings['contrastive'] * contrast
+    return total, {settings['loss']: distance, 'contrastive': contrast}
+
+
+def _params(state: states.State, job: jobs.Job) -> dict:
+    return {'net': state.averaged, 'shape': np.array(job.target.shape[1:], np.int64)}
+
+
+def _validated(settings: dict, job: jobs.Job, state: states.State) -> dict:
+    """{'loss': distance of the rows put aside}, nothing dropped."""
+    voxels, target = job.validation
+    return {'loss': _distance(settings, mlp.predict(settings, _params(state, job), voxels), target)}
+
+
+def _distance(settings: dict, predicted: np.ndarray, target: np.ndarray) -> float:
+    each = np.abs(predicted - target)
+    return float(np.mean(each if settings['loss'] == 'l1' else each**2, dtype=np.float64))
+
+
+def _claimed(settings: dict, job: jobs.Job) -> dict:
+    """What a folder that holds this training must have been trained with."""
+    kept = {key: value for key, value in settings.items() if key not in _ELSEWHERE}
+    shapes = {'voxels': job.voxels.shape, 'target': job.target.shape}
+    return kept | shapes | {'seed': job.seed}
+
+
+def _check(settings: dict) -> None:
+    def refuse(key, remedy):
+        raise errors.ConfigError(f'decoder.{key} is {settings[key]!r}', 'config', remedy)
+
+    if settings['loss'] not in LOSSES:
+        refuse('loss', ' or '.join(map(repr, LOSSES)))
+    if settings['batch'] < 1:
+        refuse('batch', 'at least 1')
+    if settings['accumulate'] < 1 or settings['batch'] % settings['accumulate']:
+        refuse('accumulate', f'a divisor of batch={settings["batch"]}')
+    if not 0 <= settings['ema'] < 1:
+        refuse('ema', '0 to 1, without 1')
+    if settings['patience'] >= 0 and not settings['validation']:
+        refuse('patience', 'it needs rows to validate on: validation above 0')
+    for key, least in (('contrastive', 0), ('noise', 0), ('temperature', 1e-6)):
+        if not settings[key] >= least:
+            refuse(key, f'at least {least}')
