@@ -16,7 +16,9 @@ from recon.train import step as steps
 PARTS = ('generator', 'discriminator')
 
 
-def create(inits: dict, optimizers: dict, rng, *, ema: bool = False) -> states.State:
+def create(
+    inits: dict, optimizers: dict, rng, *, ema: bool = False, remember: bool = False, place=None
+) -> states.State:
     """The state before the first step: `params` and `opt_state` are {part: ...}.
 
     Args:
@@ -24,16 +26,32 @@ def create(inits: dict, optimizers: dict, rng, *, ema: bool = False) -> states.S
       optimizers: {part: optax transformation}.
       rng: jax key of the parameters.
       ema: whether a running average of both is kept.
+      remember: `opt_state` also holds 'switch', {part: whether it trains in the next step}, for a
+        `switch` whose answer depends on the one before.
+      place: as in `states.create`.
     """
 
     def init(rng):
         return {part: inits[part](jax.random.fold_in(rng, i)) for i, part in enumerate(PARTS)}
 
-    begin = lambda params: {part: optimizers[part].init(params[part]) for part in PARTS}  # noqa: E731
-    return states.create(init, optax.GradientTransformation(begin, None), rng, ema=ema)
+    def begin(params):
+        moves = {'switch': {part: jnp.ones((), bool) for part in PARTS}} if remember else {}
+        return {part: optimizers[part].init(params[part]) for part in PARTS} | moves
+
+    optimizer = optax.GradientTransformation(begin, None)
+    return states.create(init, optimizer, rng, ema=ema, place=place)
 
 
-def step(generate, discriminator_loss, generator_loss, optimizers: dict, *, switch=None, ema=0.0):
+def step(
+    generate,
+    discriminator_loss,
+    generator_loss,
+    optimizers: dict,
+    *,
+    switch=None,
+    ema: float = 0.0,
+    like=None,
+):
     """A step of both nets, jitted, its state donated.
 
     Args:
@@ -47,7 +65,11 @@ def step(generate, discriminator_loss, generator_loss, optimizers: dict, *, swit
         own scalars, for steps that hold one of the two still; None trains both always. A net
         that is held keeps its optimizer's state too. The generator then still sees the new
         discriminator, since the losses that decide come before.
+        Where the state remembers (`create`), `switch(scalars, moves) -> {part: train it?}` decides
+        for the next step, given the same of this one, and the generator sees a discriminator that
+        is held as it is.
       ema: decay of the running average, 0 for none.
+      like: a state that is divided over devices, as in `step.single`.
 
     Returns:
       `step(state, batch, rng) -> (state, scalars)`: 'loss' (the generator's), 'discriminator_loss',
@@ -61,7 +83,10 @@ def step(generate, discriminator_loss, generator_loss, optimizers: dict, *, swit
         (value_d, named_d), grads_d = jax.value_and_grad(discriminator_loss, has_aux=True)(
             old['discriminator'], jax.lax.stop_gradient(fake), batch, keys[1]
         )
+        moves = state.opt_state.get('switch')
         new_d, opt_d = update('discriminator', state, grads_d)
+        if moves is not None:
+            new_d, opt_d = chosen('discriminator', moves, (new_d, opt_d), state)
         (value_g, named_g), grads_fake = jax.value_and_grad(generator_loss, has_aux=True)(
             fake, new_d, batch, keys[2]
         )
@@ -70,12 +95,16 @@ def step(generate, discriminator_loss, generator_loss, optimizers: dict, *, swit
         new = {'generator': (new_g, opt_g), 'discriminator': (new_d, opt_d)}
         named = dict(named_d) | dict(named_g) | {'loss': value_g, 'discriminator_loss': value_d}
         named['grad_norm'] = optax.global_norm((grads_g, grads_d))
-        if switch is not None:
-            for part, moves in zip(reversed(PARTS), switch(named), strict=True):
-                was = old[part], state.opt_state[part]
-                new[part] = jax.tree.map(functools.partial(jnp.where, moves), new[part], was)
-                named[f'train_{part}'] = jnp.asarray(moves, jnp.float32)
+        later = {}
+        if moves is not None:
+            later = {part: jnp.asarray(m, bool) for part, m in switch(named, moves).items()}
+        elif switch is not None:
+            moves = dict(zip(reversed(PARTS), switch(named), strict=True))
+        for part in moves or ():
+            new[part] = chosen(part, moves, new[part], state)
+            named[f'train_{part}'] = jnp.asarray(moves[part], jnp.float32)
         params, opt_state = ({part: pair[i] for part, pair in new.items()} for i in (0, 1))
+        opt_state |= {'switch': later} if later else {}
         averaged = steps.average(state.ema, params, state.step, ema) if ema else None
         return states.State(state.step + 1, params, opt_state, averaged), named
 
@@ -84,4 +113,9 @@ def step(generate, discriminator_loss, generator_loss, optimizers: dict, *, swit
         updates, opt_state = optimizers[part].update(grads, state.opt_state[part], params)
         return optax.apply_updates(params, updates), opt_state
 
-    return jax.jit(one, donate_argnums=0)
+    def chosen(part: str, moves, pair, state):
+        """The new parameters and optimizer's state, or the old ones where the part is held."""
+        was = state.params[part], state.opt_state[part]
+        return jax.tree.map(functools.partial(jnp.where, moves[part]), pair, was)
+
+    return steps.compiled(one, like)

@@ -87,6 +87,46 @@ def test_the_switch_sees_the_scalars_of_the_step():
     np.testing.assert_array_equal(state.params['discriminator']['v'], before)
 
 
+def remembering(switch):
+    inits = {
+        'generator': lambda rng: {'w': jax.random.normal(rng, (3, 2))},
+        'discriminator': lambda rng: {'v': jax.random.normal(rng, (2, 1))},
+    }
+    state = adversarial.create(inits, optimizers(), jax.random.key(7), remember=True)
+    losses = generate, discriminator_loss, generator_loss
+    return state, adversarial.step(*losses, optimizers(), switch=switch)
+
+
+def test_a_rule_with_a_memory_is_given_what_it_said_and_governs_the_next_step():
+    """Pauses the discriminator for every other step: no function of the scalars alone can."""
+    state, step = remembering(
+        lambda named, moves: {'generator': True, 'discriminator': ~moves['discriminator']}
+    )
+    trained = []
+    for _ in range(4):
+        before = np.asarray(state.params['discriminator']['v'])
+        state, scalars = step(state, BATCH, jax.random.key(0))
+        moved = bool((before != np.asarray(state.params['discriminator']['v'])).all())
+        assert moved == scalars['train_discriminator']
+        assert scalars['train_generator'] == 1
+        trained.append(moved)
+    assert trained == [True, False, True, False]
+    assert step._cache_size() == 1
+
+
+def test_with_a_memory_the_generator_sees_the_discriminator_that_is_held():
+    state, step = remembering(
+        lambda named, moves: {'generator': True, 'discriminator': named['error'] < 0}
+    )
+    state, _ = step(state, BATCH, jax.random.key(0))  # decides for the next
+    w, v = (np.asarray(jax.tree.leaves(state.params[p])[0], np.float64) for p in adversarial.PARTS)
+    wanted, _ = longhand(w, v, adam=0)
+    state, scalars = step(state, BATCH, jax.random.key(0))
+    np.testing.assert_allclose(state.params['generator']['w'], wanted, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(state.params['discriminator']['v'], np.float32(v))
+    assert scalars['train_discriminator'] == 0
+
+
 def test_the_average_follows_and_the_step_is_traced_once():
     state, step = made(optimizers(), ema=0.9)
     first = np.asarray(state.params['generator']['w'])
