@@ -1,0 +1,54 @@
+"""Both hemispheres side by side as two channels: [n v] -> [n side 2].
+
+What a net that convolves along the vertices is given (the first seed report: 21,025 numbers of each
+hemisphere, zeros at the end). Vertices keep their order, so neighbours in the list stay neighbours.
+Name it last in preprocess.order: ROIs and maps do not know the new shape.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from recon.core import errors, types
+
+DEFAULTS = dict(
+    size=0,  # places of a hemisphere; 0: as many as the larger one has voxels (a seed: 21025)
+)
+
+
+def fit(cfg, brain: types.BrainData) -> dict:
+    """Which voxel stands where.
+
+    Returns:
+      {'index': int32 [side 2]}, left and right; -1 for a place that stays 0.
+
+    Raises:
+      DataInvalid: hemispheres are not known, or there is only one.
+      ConfigError: `size` is smaller than a hemisphere.
+    """
+    side = brain.voxel_info.get('hemisphere')
+    counts = [0, 0] if side is None else [int((np.asarray(side) == h).sum()) for h in (0, 1)]
+    if side is None or min(counts) == 0 or sum(counts) < len(side):
+        raise errors.DataInvalid(
+            f'{counts[0]} voxels are known to lie left, {counts[1]} right',
+            'preprocess.hemispheres',
+            'take it out of preprocess.order: this data set has no two hemispheres to tell apart',
+        )
+    size = cfg.get('size', DEFAULTS['size']) or max(counts)
+    if size < max(counts):
+        raise errors.ConfigError(
+            f'size is {size}, a hemisphere has {max(counts)} voxels',
+            'preprocess.hemispheres',
+            f'give {max(counts)} or more, or 0',
+        )
+    index = np.full((size, 2), -1, np.int32)
+    for h, count in enumerate(counts):
+        index[:count, h] = np.flatnonzero(np.asarray(side) == h)
+    return {'index': index}
+
+
+def apply(cfg, stats: dict, split: types.Split, part: str) -> types.Split:
+    """Split with voxels float32 [n side 2], zeros where a hemisphere has fewer."""
+    index = stats['index']
+    voxels = np.where(index >= 0, split.voxels[:, index], 0).astype(np.float32)
+    return dataclasses.replace(split, voxels=voxels)
