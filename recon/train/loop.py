@@ -33,6 +33,7 @@ def fit(
     validate=None,
     patience: int | None = None,
     settings: dict | None = None,
+    place=jax.device_put,
 ) -> states.State:
     """Trains until `steps` updates are made, from the newest checkpoint in `folder` on.
 
@@ -51,6 +52,8 @@ def fit(
       patience: the training ends early when the 'loss' of `validate` has not been lower than its
         lowest for more checkpoints than this, and the state of the lowest is returned.
       settings: JSON-able; a folder that was trained with others is refused.
+
+      place: puts a batch on the devices, as `sharding.place_batch` makes it.
 
     Returns:
       The state after the last step, or the best one where `patience` is given.
@@ -71,7 +74,7 @@ def fit(
         first = int(state.step)
         end = first if best.over else steps
         written = stack.enter_context(log.Log(folder, after=first))
-        batches = stack.enter_context(_Batches(batch_at, first, end))
+        batches = stack.enter_context(_Batches(lambda i: place(batch_at(i)), first, end))
         pending = _Pending(written, first, steps, log_every)
         for i in range(first, end):
             if stop():
@@ -222,7 +225,7 @@ class _Batches:
             if self._closed.is_set():
                 return
             try:
-                self._put((jax.device_put(self._batch_at(i)), None))
+                self._put((self._batch_at(i), None))
             except BaseException as error:  # noqa: BLE001  raised again by `next`
                 error.add_note(f'in the batch of step {i}')
                 self._put((None, error))

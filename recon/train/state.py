@@ -30,7 +30,9 @@ class State:
         return self.params if self.ema is None else self.ema
 
 
-def create(init, optimizer: optax.GradientTransformation, rng, *, ema: bool = False) -> State:
+def create(
+    init, optimizer: optax.GradientTransformation, rng, *, ema: bool = False, place=None
+) -> State:
     """The state before the first step, made under one jit.
 
     Arrays that are made outside of jit would have the step traced a second time, once for them and
@@ -41,6 +43,8 @@ def create(init, optimizer: optax.GradientTransformation, rng, *, ema: bool = Fa
       optimizer: as `optim.make` gives it.
       rng: jax key of the parameters.
       ema: whether a running average is kept.
+      place: `place(shapes) -> shardings` of the state, as `sharding.by_rules` makes it; None leaves
+        all on the default device.
     """
 
     def begin(rng):
@@ -50,4 +54,5 @@ def create(init, optimizer: optax.GradientTransformation, rng, *, ema: bool = Fa
         made = jax.tree.map(lambda leaf: leaf.astype(leaf.dtype), made)
         return made.replace(ema=made.params) if ema else made
 
-    return jax.jit(begin)(rng)
+    where = None if place is None else place(jax.eval_shape(begin, rng))
+    return jax.jit(begin, out_shardings=where)(rng)

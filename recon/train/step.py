@@ -7,7 +7,14 @@ import optax
 from recon.train import state as states
 
 
-def single(loss, optimizer: optax.GradientTransformation, *, ema: float = 0.0, accumulate: int = 1):
+def single(
+    loss,
+    optimizer: optax.GradientTransformation,
+    *,
+    ema: float = 0.0,
+    accumulate: int = 1,
+    like: states.State | None = None,
+):
     """A step of gradient descent on one loss.
 
     The step is jitted and its state donated: use what it returns, never what went in.
@@ -20,6 +27,7 @@ def single(loss, optimizer: optax.GradientTransformation, *, ema: float = 0.0, a
         The first steps average over less: decay is at most (1 + step) / (10 + step).
       accumulate: the batch is taken in this many equal parts, one after the other, and the
         gradient is their mean; every array of the batch has rows that this number divides.
+      like: a state that is divided over devices: what the step returns is divided as it is.
 
     Returns:
       `step(state, batch, rng) -> (state, {name: scalar})`: the loss's own scalars, 'loss' and
@@ -38,7 +46,13 @@ def single(loss, optimizer: optax.GradientTransformation, *, ema: float = 0.0, a
         named = dict(named) | {'loss': value, 'grad_norm': optax.global_norm(grads)}
         return states.State(state.step + 1, params, opt_state, averaged), named
 
-    return jax.jit(step, donate_argnums=0)
+    return compiled(step, like)
+
+
+def compiled(step, like: states.State | None):
+    """`step(state, batch, rng)` jitted, its state donated and returned where `like` lies."""
+    where = None if like is None else jax.tree.map(lambda leaf: leaf.sharding, like)
+    return jax.jit(step, donate_argnums=0, out_shardings=where and (where, None))
 
 
 def _accumulated(gradient, parts: int):

@@ -1,0 +1,217 @@
+"""System 2, trained: a generator against a discriminator, a comparator and the picture itself.
+
+The discriminator learns on what the old generator makes, then the generator against the new one;
+a net that is ahead is held (`_shen_losses.switch`). The discriminator sees pictures alone, never
+voxels. With an adversarial weight of 0 there is no discriminator, with a feature weight of 0 no
+comparator.
+
+Options and net: `decoders/shen_gan.py`. Source: Shen et al. 2019.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from recon.core import errors
+from recon.core import rng as rngs
+from recon.data import loader
+from recon.decoders import shen_gan as net_of
+from recon.train import adversarial, loop, optim, step
+from recon.train import job as jobs
+from recon.train import state as states
+from recon.train.tasks import _shen_losses as terms
+
+PUBLISHED_STEPS = 500_000
+_UNITS = ('steps', 'epochs', 'examples')
+_VALIDATION = 64  # rows at a time
+
+
+def fit(cfg, job: jobs.Job, rng) -> dict:
+    """Trains the generator on the rows of `job`.
+
+    Args:
+      cfg: see `shen_gan.DEFAULTS`.
+      job: target [n h w c] in [0, 1], of one or three channels; voxels [n ...].
+      rng: jax key of the first weights and of what is dropped.
+
+    Returns:
+      'net' (the generator's parameters), 'shape' [3] and 'mean' [c], the mean colour of the
+      training pictures: numpy arrays.
+
+    Raises:
+      ConfigError: an option that does not fit.  DataInvalid: pictures outside [0, 1].
+      Stopped: `job.stop()` was true.
+    """
+    options = {key: cfg.get(key, value) for key, value in net_of.DEFAULTS.items()}
+    job = job.with_validation(options['validation'])
+    _check(options, job.target)
+    net = net_of.build(options, job.target.shape[1:])
+    mean = job.target.mean((0, 1, 2), dtype=np.float64).astype(np.float32)
+    units = {unit: options[unit] for unit in _UNITS}
+    steps = optim.length(units, batch=options['batch'], examples=len(job)) or PUBLISHED_STEPS
+    compare = None
+    if options['weights'][1]:
+        dtype = {'dtype': options['dtype']}
+        named = options['comparator'], options['layer'], options['whole']
+        compare = terms.comparator(*named, dict(job.zoo) | dtype)
+    state, update = _training(options, net, job, mean, compare, steps, jax.random.fold_in(rng, 0))
+    state = loop.fit(
+        update,
+        state,
+        functools.partial(batch_at, options, job),
+        steps=steps,
+        folder=job.folder,
+        rng=jax.random.fold_in(rng, 1),
+        save_every=options['save_every'],
+        log_every=options['log_every'],
+        stop=job.stop,
+        validate=_validation(options, net, job, mean, compare),
+        patience=options['patience'] if job.validation is not None else None,
+    )
+    params = jax.device_get(state.averaged['generator'])
+    return {'net': params, 'shape': np.array(net.shape), 'mean': mean}
+
+
+def _check(options: dict, target: np.ndarray) -> None:
+    found = options['weights']
+    if len(found) != 3 or min(found) < 0 or not any(found):
+        raise errors.ConfigError(
+            f'weights is {found!r}', 'decoder', 'three: image, feature, adversarial; not all 0'
+        )
+    if options['sums'] not in ('published', 'own'):
+        raise errors.ConfigError(f'sums is {options["sums"]!r}', 'decoder', "'published' or 'own'")
+    if not 0 <= options['shift'] < 0.5:
+        raise errors.ConfigError(f'shift is {options["shift"]!r}', 'decoder', '0 to 0.5')
+    if not (target.min() >= 0 and target.max() <= 1):
+        raise errors.DataInvalid(
+            f'pictures of {target.min():.3g} to {target.max():.3g}', 'decoder', 'pixels in [0, 1]'
+        )
+    if options['weights'][2]:
+        net_of.first_stride(target.shape[1:])
+
+
+def batch_at(options: dict, job: jobs.Job, i: int) -> dict:
+    """The batch of step i: 'voxels' [b ...] and 'pictures' [b h w c] in [0, 1].
+
+    A pure function of the job's seed and i, also where voxels are noise or pictures are moved.
+    """
+    rows = loader.rows(job.seed, i, len(job), options['batch'])
+    voxels, pictures = job.voxels[rows], job.target[rows]
+    if options['noise_input']:
+        voxels = net_of.noise(job.seed, f'step {i}', voxels.shape)
+    if options['shift']:
+        pictures = _moved(pictures, options['shift'], rngs.generator(job.seed, 'shift', str(i)))
+    return {'voxels': voxels, 'pictures': pictures}
+
+
+def _moved(pictures: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    """Each picture moved by up to `share` of its sides; the border is repeated."""
+    n, h, w, _ = pictures.shape
+    up, left = (random.integers(-round(share * s), round(share * s) + 1, n) for s in (h, w))
+    rows = np.clip(np.arange(h) + up[:, None], 0, h - 1)  # [n h]
+    columns = np.clip(np.arange(w) + left[:, None], 0, w - 1)  # [n w]
+    return pictures[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None]]
+
+
+def objectives(options: dict, net, mean: np.ndarray, compare):
+    """(generate, discriminator_loss, generator_loss), as `adversarial.step` takes them.
+
+    Args:
+      options: all of DEFAULTS.
+      net: the generator.
+      mean: [c], the mean colour.
+      compare: pictures -> features, or None.
+    """
+    judge = _discriminator(options)
+
+    def look(params, images, rng):
+        return judge.apply({'params': params}, images, False, rngs={'dropout': rng})
+
+    def generate(params, batch, rng):
+        return net.apply({'params': params}, batch['voxels']) + mean
+
+    def discriminator_loss(params, fake, batch, rng):
+        keys = jax.random.fold_in(rng, 0), jax.random.fold_in(rng, 1)
+        real = look(params, batch['pictures'], keys[0])
+        return terms.of_discriminator(real, look(params, fake, keys[1]))
+
+    def generator_loss(fake, params, batch, rng):
+        logits = None if params is None else look(params, fake, rng)
+        return terms.of_generator(fake, batch['pictures'], options, compare, logits)
+
+    return generate, discriminator_loss, generator_loss
+
+
+def _discriminator(options: dict):
+    return net_of.Discriminator(options['discriminator_width'], jnp.dtype(options['dtype']))
+
+
+def _training(options, net, job, mean, compare, steps, rng):
+    """(the state before the first step, the step)."""
+    parts = objectives(options, net, mean, compare)
+    ema = options['ema']
+    row = jax.ShapeDtypeStruct((1, *job.voxels.shape[1:]), jnp.float32)
+    picture = jax.ShapeDtypeStruct((1, *net.shape), jnp.float32)
+    inits = {
+        'generator': lambda rng: net.init(rng, jnp.zeros(row.shape))['params'],
+        'discriminator': lambda rng: _discriminator(options).init(rng, jnp.zeros(picture.shape))[
+            'params'
+        ],
+    }
+    optimizers = {'generator': optim.make(options, steps)}
+    decay = optax.add_decayed_weights(options['discriminator_decay'], _kernels)
+    optimizers['discriminator'] = optax.chain(decay, optim.make(options, steps))
+    if options['weights'][2]:
+        remember = bool(options['switch'])
+        state = adversarial.create(inits, optimizers, rng, ema=ema > 0, remember=remember)
+        rule = terms.switch if remember else None
+        return state, adversarial.step(*parts, optimizers, switch=rule, ema=ema)
+
+    def alone(params, batch, rng):
+        return parts[2](parts[0](params['generator'], batch, rng), None, batch, rng)
+
+    def init(rng):
+        return {'generator': inits['generator'](rng)}
+
+    state = states.create(init, optimizers['generator'], rng, ema=ema > 0)
+    return state, step.single(alone, optimizers['generator'], ema=ema)
+
+
+def _kernels(params):
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def _validation(options, net, job, mean, compare):
+    """`validate(state) -> {'loss', 'image', 'feature', 'correlation'}`, or None without rows.
+
+    The loss is of image and features; the correlation is that of pixels, a mean over pictures.
+    """
+    if job.validation is None:
+        return None
+    plain = options | {'weights': (*options['weights'][:2], 0.0)}
+
+    @jax.jit
+    def scores(params, voxels, pictures):
+        made = net.apply({'params': params}, voxels) + mean
+        total, named = terms.of_generator(made, pictures, plain, compare)
+        a, b = (x.reshape(len(x), -1) for x in (jnp.clip(made, 0, 1), pictures))
+        a, b = (x - x.mean(1, keepdims=True) for x in (a, b))
+        norm = jnp.sqrt(jnp.square(a).sum(1) * jnp.square(b).sum(1))
+        return named | {'loss': total, 'correlation': ((a * b).sum(1) / (norm + 1e-8)).mean()}
+
+    def validate(state):
+        voxels, pictures = job.validation
+        if options['noise_input']:
+            voxels = net_of.noise(job.seed, 'validation', voxels.shape)
+        told = []
+        for start in range(0, len(voxels), _VALIDATION):
+            part = slice(start, start + _VALIDATION)
+            found = scores(state.averaged['generator'], voxels[part], pictures[part])
+            told.append((len(voxels[part]), found))
+        rows = sum(n for n, _ in told)
+        return {name: sum(n * float(f[name]) for n, f in told) / rows for name in told[0][1]}
+
+    return validate
