@@ -4,6 +4,7 @@ Source: Rombach et al. 2022, section 3.1; the second half of MindEye's low-level
 """
 
 import functools
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,9 @@ def load(cfg, zoo: dict) -> dict:
       DataMissing: it is not there.  ConfigError: the net is no autoencoder.
     """
     name = cfg.get('net', DEFAULTS['net'])
-    folder = catalog.resolve(name, zoo.get('path') or None)
+    path = zoo.get('path', '')
+    own = pathlib.Path(path) / name
+    folder = own if path and own.is_dir() else catalog.resolve(name, path or None)
     net = weights.load(folder, compute=jnp.dtype(zoo.get('dtype', 'float32')))
     if not isinstance(net.module, sd_vae.AutoencoderKL):
         raise errors.ConfigError(

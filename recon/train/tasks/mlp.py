@@ -43,6 +43,11 @@ def fit(cfg, job: jobs.Job, rng: Array) -> dict:
     _check(settings)
     solvers.check_rows(job.voxels, job.target, 'mlp.fit')
     job = job.with_validation(settings['validation'])
+    patience = settings['patience'] if settings['patience'] >= 0 else None
+    if patience is not None and job.validation is None:
+        raise errors.ConfigError(
+            f'decoder.patience is {patience}', 'config', 'it needs validation above 0'
+        )
     net = mlp.build(settings, job.target.shape[1:])
     lengths = {'batch': settings['batch'], 'examples': len(job)}
     steps = optim.length(settings, **lengths)
@@ -68,7 +73,7 @@ def fit(cfg, job: jobs.Job, rng: Array) -> dict:
         log_every=settings['log_every'],
         stop=job.stop,
         validate=job.validation and functools.partial(_validated, settings, job),
-        patience=settings['patience'] if settings['patience'] >= 0 else None,
+        patience=patience,
         settings=_claimed(settings, job),
     )
     params = _params(state, job)
@@ -155,8 +160,6 @@ def _check(settings: dict) -> None:
         refuse('accumulate', f'a divisor of batch={settings["batch"]}')
     if not 0 <= settings['ema'] < 1:
         refuse('ema', '0 to 1, without 1')
-    if settings['patience'] >= 0 and not settings['validation']:
-        refuse('patience', 'it needs rows to validate on: validation above 0')
     for key, least in (('contrastive', 0), ('noise', 0), ('temperature', 1e-6)):
         if not settings[key] >= least:
             refuse(key, f'at least {least}')

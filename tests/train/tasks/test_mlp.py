@@ -1,0 +1,200 @@
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from recon.core import errors, results
+from recon.decoders import mlp as decoder
+from recon.train import checkpoint, job
+from recon.train.tasks import mlp
+
+SHAPE, VOXELS = (2, 2, 3), 12
+CFG = {
+    'head': 'direct', 'groups': 0, 'width': 24, 'blocks': 1, 'dropout': 0.1, 'block_dropout': 0.1,
+    'learning_rate': 3e-3, 'epochs': 0, 'steps': 200, 'batch': 8, 'validation': 0.25,
+    'save_epochs': 4, 'log_every': 20, 'predict_batch': 16,
+}  # fmt: skip
+RNG = jax.random.key(5)
+
+
+def rows(count=80, seed=0):
+    """Voxels, a target that is linear in them, and images shown twice each."""
+    random = np.random.default_rng(seed)
+    voxels = random.standard_normal((count, VOXELS)).astype(np.float32)
+    mixing = np.random.default_rng(9).standard_normal((VOXELS, *SHAPE)).astype(np.float32)
+    target = np.tensordot(voxels, mixing, 1) / VOXELS**0.5 + 2
+    return {'voxels': voxels, 'target': target, 'groups': np.arange(count) // 2}
+
+
+def made(folder, **more):
+    return job.Job(**rows() | {'folder': folder} | more)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('mlp')
+    return folder, mlp.fit(CFG, made(folder), RNG)
+
+
+def same(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_it_learns_what_held_out_rows_need_and_logs_how(trained, tmp_path):
+    folder, params = trained
+    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(params))
+    assert params['validation_loss'] < 0.5 * params['mean_loss']
+    new = rows(seed=1)
+    error = np.abs(decoder.predict(CFG, params, new['voxels']) - new['target']).mean()
+    assert abs(error - params['validation_loss']) < 0.15
+    lines = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+    losses = [line['loss'] for line in lines if 'loss' in line]
+    assert len(losses) == 10
+    assert losses[-1] < 0.5 * losses[0]
+    watched = [line['validate/loss'] for line in lines if 'validate/loss' in line]
+    assert watched[-1] == pytest.approx(float(params['validation_loss']), rel=1e-6)
+    checkpoint.save(tmp_path / 'p', params, 'mark')
+    same(checkpoint.load(tmp_path / 'p', 'mark'), params)
+
+
+def test_the_losses_it_gives_are_those_of_the_rows_put_aside(trained):
+    folder, params = trained
+    split = made(folder).with_validation(CFG['validation'])
+    voxels, target = split.validation
+    assert len(voxels) == 20
+    error = np.abs(decoder.predict(CFG, params, voxels) - target).mean()
+    np.testing.assert_allclose(params['validation_loss'], error, rtol=1e-5)
+    mean = np.abs(split.target.mean(0) - target).mean()
+    np.testing.assert_allclose(params['mean_loss'], mean, rtol=1e-5)
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_bits(trained, tmp_path):
+    asked = []
+
+    def stop():
+        asked.append(1)
+        return len(asked) == 37
+
+    with pytest.raises(results.Stopped):
+        mlp.fit(CFG, made(tmp_path, stop=stop), RNG)
+    same(mlp.fit(CFG, made(tmp_path), RNG), trained[1])
+
+
+def test_a_folder_with_a_training_of_other_options_is_refused(trained):
+    with pytest.raises(errors.ConfigError, match='first key that differs is width'):
+        mlp.fit(CFG | {'width': 25}, made(trained[0]), RNG)
+    with pytest.raises(errors.ConfigError, match='first key that differs is seed'):
+        mlp.fit(CFG, made(trained[0], seed=1), RNG)
+
+
+def test_patience_ends_it_and_gives_the_best_of_the_rows_it_watches(tmp_path):
+    """Rows whose target has nothing to do with the training's: every step makes it worse."""
+    random = np.random.default_rng(4)
+    watched = rows(12, seed=2)['voxels'], random.standard_normal((12, *SHAPE)).astype(np.float32)
+    cfg = CFG | {'patience': 1, 'save_epochs': 0.5, 'schedule': 'constant'}
+    params = mlp.fit(cfg, made(tmp_path, validation=watched), RNG)
+    lines = [json.loads(line) for line in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
+    seen = [line['validate/loss'] for line in lines if 'validate/loss' in line]
+    assert 2 < len(seen) < 20
+    assert float(params['validation_loss']) == pytest.approx(min(seen), rel=1e-6)
+    assert seen[-1] > min(seen)
+    assert seen[-3] == min(seen)
+
+
+@pytest.fixture(scope='module')
+def net():
+    module = decoder.build(CFG, SHAPE)
+    return module, mlp.begin(module, VOXELS, jax.random.key(1))
+
+
+def batch(count=6):
+    given = rows(count)
+    return {'voxels': given['voxels'], 'target': given['target']}
+
+
+@pytest.mark.parametrize('kind', ['l1', 'mse'])
+def test_the_loss_is_that_of_torch_with_softclip_beside_it(net, kind):
+    module, params = net
+    settings = decoder.DEFAULTS | {'loss': kind, 'contrastive': 0.3, 'temperature': 0.2}
+    given = batch()
+    out = module.apply({'params': params}, given['voxels'])
+    predicted, target = (torch.from_numpy(np.array(x)) for x in (out, given['target']))
+    distance = {'l1': torch.nn.L1Loss(), 'mse': torch.nn.MSELoss()}[kind](predicted, target)
+    unit = [torch.nn.functional.normalize(x.flatten(1), dim=1) for x in (predicted, target)]
+    labels = (unit[1] @ unit[1].T / 0.2).softmax(1)
+    logits = unit[0] @ unit[1].T / 0.2
+    entropy = torch.nn.functional.cross_entropy
+    contrast = (entropy(logits, labels) + entropy(logits.T, labels)) / 2
+    total, parts = mlp.loss(module, settings, params, given, None)
+    np.testing.assert_allclose(total, distance + 0.3 * contrast, rtol=1e-5)
+    np.testing.assert_allclose(parts[kind], distance, rtol=1e-5)
+    np.testing.assert_allclose(parts['contrastive'], contrast, rtol=1e-5)
+    plain, parts = mlp.loss(module, settings | {'contrastive': 0.0}, params, given, None)
+    np.testing.assert_allclose(plain, distance, rtol=1e-5)
+    assert parts == {}
+
+
+def test_noise_is_added_to_voxels_in_training_alone():
+    """A net that lets a sum of voxels through: its outputs spread as the noise does."""
+    options = CFG | {'dropout': 0.0, 'blocks': 0, 'noise': 0.5}
+    settings = decoder.DEFAULTS | options | {'loss': 'mse'}
+    module = decoder.build(options, (1,))
+    given = {'voxels': np.zeros((4000, VOXELS), np.float32), 'target': np.zeros((4000, 1), 'f')}
+    seen = []
+
+    class Spy:
+        def apply(self, variables, voxels, train, **options):
+            seen.append(voxels)
+            return module.apply(variables, voxels, train, **options)
+
+    params = mlp.begin(module, VOXELS, jax.random.key(0))
+    mlp.loss(Spy(), settings, params, given, jax.random.key(3))
+    mlp.loss(Spy(), settings, params, given, None)
+    assert abs(float(jnp.std(seen[0])) - 0.5) < 0.01
+    assert not np.any(seen[1])
+
+
+def test_a_step_is_lowered_for_accelerators(net):
+    module, params = net
+    settings = decoder.DEFAULTS | CFG
+
+    def step(params, given, rng):
+        return jax.value_and_grad(lambda p: mlp.loss(module, settings, p, given, rng)[0])(params)
+
+    exported = jax.export.export(jax.jit(step), platforms=('tpu', 'cuda'))
+    assert exported(params, batch(), jax.random.key(0)).platforms == ('tpu', 'cuda')
+
+
+@pytest.mark.parametrize(
+    ('options', 'text'),
+    [
+        ({'loss': 'l2'}, "loss is 'l2' .*'l1' or 'mse'"),
+        ({'batch': 0}, 'batch is 0'),
+        ({'accumulate': 3}, 'accumulate is 3 .*divisor of batch=8'),
+        ({'ema': 1.0}, 'ema is 1.0'),
+        ({'patience': 2, 'validation': 0}, 'patience is 2 .*validation above 0'),
+        ({'contrastive': -1.0}, 'contrastive is -1.0'),
+        ({'temperature': 0.0}, 'temperature is 0.0'),
+        ({'noise': -0.1}, 'noise is -0.1'),
+        ({'epochs': 0, 'steps': 0}, 'epochs and steps are 0'),
+        ({'epochs': 3}, 'steps=200 and epochs=3'),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, text, tmp_path):
+    with pytest.raises(errors.ConfigError, match=text):
+        mlp.fit(CFG | options, made(tmp_path), RNG)
+
+
+@pytest.mark.long
+def test_with_average_accumulation_and_upsampler_it_still_beats_the_mean(tmp_path):
+    cfg = CFG | {
+        'head': 'upsampler', 'groups': 1, 'seed_channels': 4, 'levels': (4, 8), 'layers': 1,
+        'norm_groups': 2, 'ema': 0.9, 'accumulate': 2, 'optimizer': 'adamw', 'weight_decay': 0.01,
+        'clip': 1.0, 'contrastive': 0.1, 'noise': 0.05, 'dtype': 'bfloat16', 'steps': 300,
+    }  # fmt: skip
+    params = mlp.fit(cfg, made(tmp_path), RNG)
+    assert params['validation_loss'] < 0.9 * params['mean_loss']
