@@ -31,6 +31,7 @@ DEFAULTS = dict(
     hidden=4096,  # units of each of the three linear layers
     width=32,  # channels of the generator's last hidden layer; the others are multiples
     discriminator_width=32,  # channels of its first convolution; the others are multiples
+    dropout=0.5,  # share of the discriminator's units, before each of its linear layers
     dtype='float32',  # of the nets' computation: float32 or bfloat16
     weights=(100.0, 100.0, 10000.0),  # image, feature, adversarial; published: 2e-6, 0.01, 100
     pixel_range=1.0,  # what white is in the image loss; published: 255, to go with its weights
@@ -175,17 +176,19 @@ class Discriminator(nn.Module):
 
     Attributes:
       width: channels of the first convolution.
+      dropout: share of units dropped before each linear layer.
       dtype: of the computation.
     """
 
     width: int = DEFAULTS['discriminator_width']
+    dropout: float = DEFAULTS['dropout']
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, images: Float[Array, 'n h w c'], deterministic: bool = True) -> Array:
         """[n h w c] in [0, 1] -> [n 2] float32, logits of true and of generated.
 
-        Without `deterministic`, half of the units are dropped before each linear layer.
+        Without `deterministic`, units are dropped by the random stream 'dropout'.
         """
         init = nn.initializers.he_normal()
         dense = functools.partial(nn.Dense, kernel_init=init, dtype=self.dtype)
@@ -196,9 +199,9 @@ class Discriminator(nn.Module):
             layer = Layer(width, kernel, stride or first, 0, dtype=self.dtype, name=f'conv{i + 1}')
             x = jax.nn.relu(layer(x))
         x = x.astype(jnp.float32).mean((1, 2))  # [n f]
-        x = nn.Dropout(0.5)(x, deterministic)
+        x = nn.Dropout(self.dropout)(x, deterministic)
         x = jax.nn.relu(dense(8 * self.width, name='fc1')(x))
-        x = nn.Dropout(0.5)(x, deterministic)
+        x = nn.Dropout(self.dropout)(x, deterministic)
         return dense(2, name='fc2')(x).astype(jnp.float32)
 
 

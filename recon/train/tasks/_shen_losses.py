@@ -10,6 +10,7 @@ released code's numbers.
 
 import dataclasses
 import importlib
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -56,12 +57,15 @@ def comparator(name: str, layer: str, whole: bool, zoo: dict) -> Comparator:
       name: of a net (`catalog.resolve`), for example 'tiny/alexnet', 'alexnet', 'vgg19'.
       layer: one of its LAYERS; '' for the last that is a picture's, before the linear layers.
       whole: see Comparator.
-      zoo: 'path' of the hub's cache and 'dtype' of the computation, both optional.
+      zoo: 'path' of a folder of nets or of the hub's cache, 'dtype' of the computation: both may
+        be absent.
 
     Raises:
       ConfigError: a net without layers, or no such layer.  DataMissing: it is not there.
     """
-    folder = catalog.resolve(name, zoo.get('path'))
+    cache = zoo.get('path') or None
+    own = pathlib.Path(cache or '') / name
+    folder = own if cache and own.is_dir() else catalog.resolve(name, cache)
     net = weights.load(folder, compute=jnp.dtype(zoo.get('dtype') or 'float32'))
     file = _file(net)
     if not hasattr(net.module, 'layers'):

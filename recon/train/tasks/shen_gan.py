@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from recon.core import errors
+from recon.core import errors, image
 from recon.core import rng as rngs
 from recon.data import loader
 from recon.decoders import shen_gan as net_of
@@ -39,7 +39,9 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
 
     Returns:
       'net' (the generator's parameters), 'shape' [3] and 'mean' [c], the mean colour of the
-      training pictures: numpy arrays.
+      training pictures; with rows to validate on also 'validation_loss', 'validation_image',
+      'validation_feature', 'validation_correlation' and 'validation_correlation_of_mean', that of
+      the mean training picture: numpy arrays.
 
     Raises:
       ConfigError: an option that does not fit.  DataInvalid: pictures outside [0, 1].
@@ -58,6 +60,7 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
         named = options['comparator'], options['layer'], options['whole']
         compare = terms.comparator(*named, dict(job.zoo) | dtype)
     state, update = _training(options, net, job, mean, compare, steps, jax.random.fold_in(rng, 0))
+    validate = _validation(options, net, job, mean, compare)
     state = loop.fit(
         update,
         state,
@@ -68,11 +71,20 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
         save_every=options['save_every'],
         log_every=options['log_every'],
         stop=job.stop,
-        validate=_validation(options, net, job, mean, compare),
-        patience=options['patience'] if job.validation is not None else None,
+        validate=validate,
+        patience=options['patience'] if validate else None,
+        settings=_plain(options) | {'seed': job.seed, 'rows': len(job)},
     )
     params = jax.device_get(state.averaged['generator'])
-    return {'net': params, 'shape': np.array(net.shape), 'mean': mean}
+    params = {'net': params, 'shape': np.array(net.shape), 'mean': mean}
+    if validate:
+        told = validate(state)
+        params |= {f'validation_{name}': np.float32(value) for name, value in told.items()}
+    return params
+
+
+def _plain(options: dict) -> dict:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
 
 
 def _check(options: dict, target: np.ndarray) -> None:
@@ -146,7 +158,8 @@ def objectives(options: dict, net, mean: np.ndarray, compare):
 
 
 def _discriminator(options: dict):
-    return net_of.Discriminator(options['discriminator_width'], jnp.dtype(options['dtype']))
+    sizes = options['discriminator_width'], options['dropout']
+    return net_of.Discriminator(*sizes, jnp.dtype(options['dtype']))
 
 
 def _training(options, net, job, mean, compare, steps, rng):
@@ -185,33 +198,44 @@ def _kernels(params):
 
 
 def _validation(options, net, job, mean, compare):
-    """`validate(state) -> {'loss', 'image', 'feature', 'correlation'}`, or None without rows.
+    """`validate(state) -> {'loss', 'image', 'feature', 'correlation' ...}`, or None without rows.
 
     The loss is of image and features; the correlation is that of pixels, a mean over pictures.
     """
     if job.validation is None:
         return None
+    voxels, pictures = job.validation
+    pictures = image.resize(np.asarray(pictures), net.shape[:2])
+    if options['noise_input']:
+        voxels = net_of.noise(job.seed, 'validation', voxels.shape)
+    average = job.target.mean(0, dtype=np.float64).astype(np.float32)
     plain = options | {'weights': (*options['weights'][:2], 0.0)}
 
     @jax.jit
     def scores(params, voxels, pictures):
         made = net.apply({'params': params}, voxels) + mean
         total, named = terms.of_generator(made, pictures, plain, compare)
-        a, b = (x.reshape(len(x), -1) for x in (jnp.clip(made, 0, 1), pictures))
-        a, b = (x - x.mean(1, keepdims=True) for x in (a, b))
-        norm = jnp.sqrt(jnp.square(a).sum(1) * jnp.square(b).sum(1))
-        return named | {'loss': total, 'correlation': ((a * b).sum(1) / (norm + 1e-8)).mean()}
+        found = _correlation(jnp.clip(made, 0, 1), pictures)
+        named['correlation_of_mean'] = _correlation(average[None], pictures)
+        return named | {'loss': total, 'correlation': found}
 
     def validate(state):
-        voxels, pictures = job.validation
-        if options['noise_input']:
-            voxels = net_of.noise(job.seed, 'validation', voxels.shape)
         told = []
         for start in range(0, len(voxels), _VALIDATION):
             part = slice(start, start + _VALIDATION)
             found = scores(state.averaged['generator'], voxels[part], pictures[part])
             told.append((len(voxels[part]), found))
-        rows = sum(n for n, _ in told)
-        return {name: sum(n * float(f[name]) for n, f in told) / rows for name in told[0][1]}
+        return {
+            name: sum(n * float(found[name]) for n, found in told) / len(voxels)
+            for name in told[0][1]
+        }
 
     return validate
+
+
+def _correlation(a, b):
+    """Pearson's, over the numbers of a picture; a mean over pictures, 0 for one of one colour."""
+    a, b = (x.reshape(len(x), -1) for x in (a, b))
+    a, b = (x - x.mean(1, keepdims=True) for x in (a, b))
+    norm = jnp.sqrt(jnp.square(a).sum(1) * jnp.square(b).sum(1))
+    return ((a * b).sum(1) / jnp.maximum(norm, 1e-8)).mean()
