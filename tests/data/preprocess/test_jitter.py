@@ -6,24 +6,24 @@ from recon.core import errors
 from recon.data.preprocess import jitter
 
 
-def pictures(n=40, size=16):
+def pictures(n=40, size=8):
     random = np.random.default_rng(0)
     return random.integers(0, 256, (n, size, size, 3), np.uint8)
 
 
 def test_each_result_is_a_piece_of_the_enlarged_picture_mirrored_in_half_of_the_cases():
     shown = pictures()
-    rows, columns = jitter.draw(np.random.default_rng(1), 40, 16, 20 / 16)
+    rows, columns = jitter.draw(np.random.default_rng(1), 40, 8, 2.0)
     results = jitter.cut(shown, rows, columns)
     mirrored, places = 0, set()
     for picture, result in zip(shown, results, strict=True):
-        large = np.asarray(Image.fromarray(picture).resize((20, 20), Image.Resampling.NEAREST))
+        large = np.asarray(Image.fromarray(picture).resize((16, 16), Image.Resampling.NEAREST))
         found = [
             (i, j, turned)
-            for i in range(5)
-            for j in range(5)
+            for i in range(9)
+            for j in range(9)
             for turned in (False, True)
-            if np.array_equal(large[i : i + 16, j : j + 16][:, :: -1 if turned else 1], result)
+            if np.array_equal(large[i : i + 8, j : j + 8][:, :: -1 if turned else 1], result)
         ]
         assert len(found) == 1
         mirrored += found[0][2]
@@ -34,14 +34,14 @@ def test_each_result_is_a_piece_of_the_enlarged_picture_mirrored_in_half_of_the_
 
 def test_a_pair_is_jittered_alike():
     shown = pictures()
-    chosen = jitter.draw(np.random.default_rng(1), 40, 16)
+    chosen = jitter.draw(np.random.default_rng(1), 40, 8)
     np.testing.assert_array_equal(
         jitter.cut(255 - shown, *chosen), 255 - jitter.cut(shown, *chosen)
     )
 
 
 def test_without_enlarging_and_mirror_pictures_stay():
-    chosen = jitter.draw(np.random.default_rng(1), 40, 16, 1.0, mirror=False)
+    chosen = jitter.draw(np.random.default_rng(1), 40, 8, 1.0, mirror=False)
     np.testing.assert_array_equal(jitter.cut(pictures(), *chosen), pictures())
 
 
