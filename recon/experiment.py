@@ -133,6 +133,10 @@ class Experiment:
         """The module and the options of a part: of the decoder, or of a generator."""
         if name in self.cfg.targets:
             return self.decoder, self.cfg.decoder
+        return self._generator(name)
+
+    def _generator(self, name: str):
+        """The module and the options of a generator; a target may have the same name."""
         return lookup.find('recon.generators', name, 'generator.chain'), self.cfg.generator[name]
 
     def fit(self, name: str, *, voxels=None, rows=None, shuffle=False):
@@ -213,8 +217,8 @@ class Experiment:
             centre, spread = self._moments[name]
             decoded = decoded | {name: decoded[name] * spread + centre}
         for name in chain:
-            module, options = self._stage(name)
-            params = fitted[name] if name in fitted else self._nets[name]
+            module, options = self._generator(name)
+            params = fitted[name] if task(name) else self._nets[name]
             key = rng.named(self.key, f'generator {name}')
             decoded = module.generate(options, params, decoded, key)
             if len(chain) > 1 and 'images' in decoded:
@@ -225,10 +229,8 @@ class Experiment:
     def _nets(self) -> dict:
         """{generator: its pretrained nets}, of those that are not trained."""
         chain = [name for name in self.cfg.generator.chain if task(name) is None]
-        stages = {name: self._stage(name) for name in chain}
-        return {
-            name: module.load(options, self.cfg.zoo) for name, (module, options) in stages.items()
-        }
+        found = {name: self._generator(name) for name in chain}
+        return {k: module.load(options, self.cfg.zoo) for k, (module, options) in found.items()}
 
     def describe(self, name: str, params) -> dict:
         """What part `name` says of itself; {} where it says nothing."""

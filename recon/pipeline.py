@@ -207,6 +207,9 @@ def describe(folder, this, fitted: dict, curves: list, decoded: dict, truth) -> 
     told, maps = {}, this.voxel_maps()
     for name, params in fitted.items():
         told[name] = this.describe(name, params)
+        learnt = log.curve(this.folder / 'logs' / name, f'Training of {name}')
+        if learnt:
+            told[name].setdefault('curves', []).append(learnt)
         importance = told[name].pop('importance', None)
         if importance is not None:
             maps[f'importance_{name}'] = np.asarray(importance, np.float32)

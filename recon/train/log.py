@@ -96,3 +96,30 @@ class Progress:
         self._last = now
         if self._stop():
             raise results.Stopped(f'after {what}')
+
+
+def curve(folder: pathlib.Path, title: str) -> dict | None:
+    """The losses of a training as decoder.json has curves; None where nothing was logged.
+
+    Args:
+      folder: with the `metrics.jsonl` of `loop.fit`.
+      title: of the curve.
+    """
+    named = {
+        'loss': 'training',
+        'validate/loss': 'validation',
+        'discriminator_loss': 'discriminator',
+    }
+    lines = results.read_log(pathlib.Path(folder) / 'metrics.jsonl')
+    series = []
+    for name, words in named.items():
+        found = [line for line in lines if line['name'] == name]
+        if found:
+            points = {
+                axis: [line[key] for line in found] for axis, key in (('x', 'step'), ('y', 'value'))
+            }
+            series.append({'name': words} | points)
+    if not series:
+        return None
+    labels = {'x_label': 'steps', 'y_label': 'loss', 'log_x': False, 'chosen': None}
+    return {'title': title, 'series': series} | labels

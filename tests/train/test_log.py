@@ -47,3 +47,15 @@ def test_a_training_that_goes_on_forgets_lines_of_later_steps(tmp_path):
     with log.Log(tmp_path / 'new', after=5) as written:
         written.write(6, loss=1)
     assert len(results.read_log(tmp_path / 'new' / 'metrics.jsonl')) == 1
+
+
+def test_the_losses_of_a_training_are_a_curve(tmp_path):
+    assert log.curve(tmp_path, 'none') is None
+    with log.Log(tmp_path) as written:
+        for step in (10, 20):
+            written.write(step, loss=1 / step, grad_norm=3.0)
+        written.write(20, **{'validate/loss': 0.5})
+    found = log.curve(tmp_path, 'Training of z')
+    assert [s['name'] for s in found['series']] == ['training', 'validation']
+    assert found['series'][0]['x'] == [10, 20] and found['series'][0]['y'] == [0.1, 0.05]
+    assert found['series'][1]['y'] == [0.5]
