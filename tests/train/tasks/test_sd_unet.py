@@ -1,4 +1,5 @@
 import json
+import pathlib
 
 import diffusers
 import jax
@@ -15,6 +16,7 @@ from recon.zoo import sd_unet as unets
 from recon.zoo import sd_vae, tokenizers, weights
 from tests.zoo import reference  # noqa: F401  before diffusers is used
 
+GOLDEN = pathlib.Path(__file__).parent / 'golden' / 'unet.npz'
 SMALL = {'block_out_channels': (8, 8), 'norm_num_groups': 4, 'attention_head_dim': 2}
 VAE = sd_vae.Config(block_out_channels=(4, 4, 4, 8), layers_per_block=1, norm_num_groups=2,
                     latent_channels=6)  # fmt: skip
@@ -142,3 +144,29 @@ def test_a_batch_says_what_the_scenes_show(tiny):
     shuffled = sd_unet.batch(drawn, latents, speak, np.arange(6), np.random.default_rng(1))
     assert (np.sort(shuffled['ids'], 1) == np.sort(sd_unet.batch(
         drawn, latents, speak, np.arange(6), None)['ids'], 1)).all()  # fmt: skip
+
+
+def answered() -> dict:
+    """What the embedded U-Net answers to two captions and noise at three steps, in part."""
+    painter = _unet_scores.load('recon/zoo/assets/tiny')
+    drawn = scenes.draw(np.array([9, 19]))
+    said, place = _phrases.objects(drawn), np.asarray(drawn.place, int)
+    states = np.repeat(painter.states(said, place), 3, 0)
+    noise = np.random.default_rng(0).standard_normal((6, 8, 8, 32)).astype(np.float32)
+    unet = painter.nets['unet']
+    apply = jax.jit(lambda params, *given: unet.module.apply({'params': params}, *given))
+    v = apply(unet.params, noise, np.tile([10, 400, 950], 2), states)
+    return {'v': np.asarray(v)[:, ::3, ::3], 'states': states[::3, ::5, ::16]}
+
+
+def write_golden() -> None:
+    """What a new training calls, as in test_clip.py."""
+    np.savez_compressed(GOLDEN, **answered())
+
+
+def test_the_embedded_net_answers_what_it_answered():
+    """A change of these values is a change of every tiny system: retrain them in one commit."""
+    golden, found = np.load(GOLDEN), answered()
+    for name in ('v', 'states'):
+        np.testing.assert_allclose(found[name], golden[name], atol=5e-3)
+    assert np.abs(found['v'][::3] - found['v'][1::3]).max() > 0.1
