@@ -116,7 +116,11 @@ def describe(cfg, params: dict) -> dict:
         ],
         'chosen': chosen,
     }
-    facts = {'penalty': chosen, 'penalties tried': f'{len(grid)}, {grid[0]:.4g} to {grid[-1]:.4g}'}
+    facts = {
+        'penalty': chosen,
+        'penalties tried': f'{len(grid)}, {grid[0]:.4g} to {grid[-1]:.4g}',
+        'norm of the gradient that is left': float(params['gradient']),
+    }
     norm = np.linalg.norm(np.asarray(params['weights']), axis=1)
     told = {'curves': [curve] if len(grid) > 1 else [], 'tables': [], 'facts': facts}
     return told | {'importance': norm * np.asarray(params['voxel_std'])}

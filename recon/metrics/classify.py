@@ -15,21 +15,98 @@ def category_accuracy(pred: Int[np.ndarray, 'n'], truth: Int[np.ndarray, 'n']):
     return (np.asarray(pred) == np.asarray(truth)).astype(np.float64)
 
 
-def top_accuracy(scores: Float[np.ndarray, 'n k'], truth: Int[np.ndarray, 'n'], within: int):
-    """1 where fewer than `within` other classes score at least as high as the true one: [n].
+def decision_accuracy(pred: Bool[np.ndarray, 'n k'], truth: Bool[np.ndarray, 'n k']):
+    """Share of images for which the yes or no to each category is right: [k] float64.
 
-    A tie counts against us (scikit-learn breaks ties by the order of the classes); so does NaN.
+    category_accuracy of several categories an image is their mean. A rare category is right nearly
+    always where nothing is ever named: read it beside its chance, `decision_chance`.
     """
-    own = np.take_along_axis(np.asarray(scores), np.asarray(truth)[:, None], 1)  # [n 1]
-    not_beaten = (~(scores < own)).sum(1) - 1  # the own class never beats itself
-    return (not_beaten < within).astype(np.float64)
+    _same(pred, truth, 'category_accuracy')
+    return ((np.asarray(pred) > 0) == (np.asarray(truth) > 0)).mean(0)
 
 
-def confusion(pred: Int[np.ndarray, 'n'], truth: Int[np.ndarray, 'n'], k: int):
-    """How often class i (row, the truth) was decoded as class j (column): [k k] int64."""
+def decision_chance(truth: Bool[np.ndarray, 'n k']) -> float:
+    """`decision_accuracy`, mean over categories, of always giving the more frequent answer."""
+    share = (np.asarray(truth) > 0).mean(0)
+    return float(np.maximum(share, 1 - share).mean())
+
+
+def top_accuracy(scores: Float[np.ndarray, 'n k'], truth, within: int):
+    """1 where a true category is among the `within` highest, else 0: [n] float64.
+
+    The best of the true categories counts: 1 if fewer than `within` categories that are not true
+    score at least as high. A tie counts against us (scikit-learn breaks ties by the order of the
+    classes); so does NaN. NaN for an image without a category.
+
+    Args:
+      scores: higher is more likely.
+      truth: int [n], one class an image; or 0/1 [n k].
+      within: 1 for top1_accuracy, 5 for top5_accuracy.
+    """
+    scores, truth = np.asarray(scores), np.asarray(truth)
+    truth = one_hot(truth, scores.shape[1]) if truth.ndim == 1 else truth > 0
+    known = np.where(truth & ~np.isnan(scores), scores, -np.inf)
+    best = known.max(1, keepdims=True)  # [n 1]
+    not_beaten = (~truth & ~(scores < best)).sum(1)
+    own = np.isfinite(best[:, 0]) | ~truth.any(1)
+    return np.where(truth.any(1), own & (not_beaten < within), np.nan).astype(np.float64)
+
+
+def top_chance(truth: Bool[np.ndarray, 'n k'], within: int) -> float | None:
+    """`top_accuracy` of always naming the most frequent categories; None without any label."""
+    truth = np.asarray(truth) > 0
+    often = np.argsort(-truth.sum(0), kind='stable')[:within]
+    labelled = truth[truth.any(1)]
+    return float(labelled[:, often].any(1).mean()) if len(labelled) else None
+
+
+def first_label_accuracy(scores: Float[np.ndarray, 'n k'], truth: Bool[np.ndarray, 'n k']):
+    """1 where the highest score is that of the image's first category, else 0: [n] float64.
+
+    What the first seed report calls accuracy (Keras's CategoricalAccuracy on several categories an
+    image): of its true categories only the one that stands first in the list counts, and an image
+    without any counts as showing category 0. For comparison with that report alone.
+    """
+    _same(scores, truth, 'first_label_accuracy')
+    return (np.argmax(scores, 1) == np.argmax(np.asarray(truth) > 0, 1)).astype(np.float64)
+
+
+def confusion(pred, truth, k: int | None = None):
+    """How often category i (row, the truth) was decoded as category j (column): [k k].
+
+    One class an image: counts, int64. Several: float64, image by image: a category that is shown
+    and decoded counts 1 on the diagonal; one that is shown and missed is shared equally among the
+    categories that were decoded there and are not shown (1 / their number each). A miss beside
+    which nothing wrong was decoded has no column, and a false alarm beside which nothing was missed
+    no row: both are left out. With `as_many` decoded as shown there are none of either: then row i
+    sums to the images of category i, and the diagonal's share of all is the share of right names.
+
+    Args:
+      pred: int [n], or 0/1 [n k].
+      truth: as `pred`.
+      k: number of classes, for int.
+    """
     _same(pred, truth, 'confusion')
-    flat = np.asarray(truth, np.int64) * k + np.asarray(pred, np.int64)
-    return np.bincount(flat, minlength=k * k).reshape(k, k)
+    if np.ndim(pred) == 1:
+        flat = np.asarray(truth, np.int64) * k + np.asarray(pred, np.int64)
+        return np.bincount(flat, minlength=k * k).reshape(k, k)
+    pred, truth = np.asarray(pred) > 0, np.asarray(truth) > 0
+    wrong = (pred & ~truth).astype(np.float64)
+    wrong /= np.maximum(wrong.sum(1, keepdims=True), 1)
+    missed = (truth & ~pred).astype(np.float64)
+    return missed.T @ wrong + np.diag((pred & truth).sum(0).astype(np.float64))
+
+
+def as_many(scores: Float[np.ndarray, 'n k'], truth: Bool[np.ndarray, 'n k']):
+    """0/1 [n k]: for each image as many categories as it has, those of the highest scores.
+
+    It is told how many there are, so it is for pictures of confusions, not for scores. Equal scores
+    stand in the order of the categories.
+    """
+    _same(scores, truth, 'as_many')
+    order = np.argsort(-np.asarray(scores), axis=1, kind='stable')
+    place = np.argsort(order, axis=1)
+    return place < (np.asarray(truth) > 0).sum(1, keepdims=True)
 
 
 def one_hot(labels: Int[np.ndarray, 'n'], k: int) -> Bool[np.ndarray, 'n k']:
@@ -67,27 +144,41 @@ def f1_micro(pred: Bool[np.ndarray, 'n k'], truth: Bool[np.ndarray, 'n k']) -> f
     return float(top.sum() / bottom.sum()) if bottom.sum() else float('nan')
 
 
-def average_precision(scores: Float[np.ndarray, 'n k'], truth: Bool[np.ndarray, 'n k']):
+def average_precision(scores: Float[np.ndarray, 'n k'], truth: Bool[np.ndarray, 'n k'], ranks=None):
     """Average precision of each category over the images: [k]; map is their mean.
 
     Sum over thresholds of (recall step) x precision, without interpolation; images of equal score
     enter together. NaN for a category that no image has.
 
+    Args:
+      scores: higher is more likely.
+      truth: 0/1.
+      ranks: `ranking(scores)`, where many truths are held against the same scores.
+
     Source: as scikit-learn's average_precision_score.
     """
     _same(scores, truth, 'map')
-    scores, truth = np.asarray(scores), np.asarray(truth) > 0
-    return np.array([_average_precision(scores[:, i], truth[:, i]) for i in range(truth.shape[1])])
+    order, last = ranking(scores) if ranks is None else ranks
+    hit = np.take_along_axis(np.asarray(truth) > 0, order, 0)  # [n k], best image first
+    hits = np.cumsum(hit, 0)
+    precision = np.take_along_axis(hits, last, 0) / (last + 1)
+    total = hits[-1].astype(np.float64)
+    found = np.where(hit, precision, 0).sum(0)
+    return np.divide(found, total, out=np.full(len(total), np.nan), where=total > 0)
 
 
-def _average_precision(scores, truth):
-    if not truth.any():
-        return np.nan
-    order = np.argsort(-scores, kind='stable')
-    ranked, hits = scores[order], np.cumsum(truth[order])
-    last = np.append(ranked[1:] != ranked[:-1], True)  # the last image of each threshold
-    hits, taken = hits[last], (np.arange(len(scores)) + 1)[last]
-    return float((np.diff(hits, prepend=0) / hits[-1] * hits / taken).sum())
+def ranking(scores: Float[np.ndarray, 'n k']):
+    """Images of each category, best first, and the last place with the same score: int [n k] each.
+
+    Place 0 is the best.
+    """
+    scores = np.asarray(scores)
+    order = np.argsort(-scores, axis=0, kind='stable')
+    ranked = np.take_along_axis(scores, order, 0)
+    ends = np.append(ranked[1:] != ranked[:-1], np.ones((1, scores.shape[1]), bool), 0)
+    n = np.arange(len(scores))[:, None]
+    last = np.where(ends, n, len(scores) - 1)
+    return order, np.minimum.accumulate(last[::-1], 0)[::-1]
 
 
 def _same(pred, truth, name):

@@ -76,3 +76,70 @@ def test_category_accuracy_and_one_hot():
 def test_unlike_shapes_are_named():
     with pytest.raises(errors.DataInvalid, match=r'confusion: .*\(2,\), truth \(3,\)'):
         classify.confusion(np.zeros(2, int), np.zeros(3, int), 2)
+
+
+def test_decision_accuracy_is_scikit_learns_by_category():
+    _, pred, truth = multilabel(0)
+    wanted = [sklearn.metrics.accuracy_score(truth[:, i], pred[:, i]) for i in range(7)]
+    np.testing.assert_allclose(classify.decision_accuracy(pred, truth), wanted)
+
+
+def test_no_constant_answer_beats_the_chance_of_decisions():
+    *_, truth = multilabel(1, k=4)
+    best = max(
+        classify.decision_accuracy(np.tile(answer, (60, 1)), truth).mean()
+        for answer in np.ndindex(2, 2, 2, 2)
+    )
+    assert classify.decision_chance(truth) == pytest.approx(best)
+
+
+def test_top_accuracy_of_several_categories_counts_the_best_true_one():
+    scores = np.array([[0.9, 0.5, 0.4, 0.1]] * 4)
+    truth = np.array([[0, 1, 1, 0], [1, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]])
+    got = classify.top_accuracy(scores, truth, 1)
+    np.testing.assert_array_equal(got, [0, 1, 0, np.nan])
+    np.testing.assert_array_equal(classify.top_accuracy(scores, truth, 2), [1, 1, 0, np.nan])
+    one = np.array([1, 0, 3])
+    hot = classify.one_hot(one, 4)
+    for within in (1, 2, 3, 4):
+        np.testing.assert_array_equal(
+            classify.top_accuracy(scores[:3], hot, within),
+            classify.top_accuracy(scores[:3], one, within),
+        )
+
+
+def test_the_chance_of_top_is_naming_the_most_frequent():
+    truth = np.array([[1, 0, 0], [1, 0, 1], [0, 1, 0], [0, 0, 0]])
+    assert classify.top_chance(truth, 1) == pytest.approx(2 / 3)  # of the labelled images
+    assert classify.top_chance(truth, 2) == 1
+    assert classify.top_chance(truth * 0, 1) is None
+
+
+def test_the_seeds_accuracy_knows_an_images_first_category_alone():
+    scores = np.array([[0.1, 0.9, 0.2], [0.1, 0.2, 0.9], [0.9, 0.1, 0.1]])
+    truth = np.array([[0, 1, 1], [0, 1, 1], [0, 0, 0]])
+    assert classify.first_label_accuracy(scores, truth).tolist() == [1, 0, 1]
+
+
+def test_a_missed_category_is_shared_among_what_was_named_in_its_place():
+    pred = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0]])
+    truth = np.array([[1, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]])
+    wanted = np.zeros((4, 4))
+    wanted[0, 0] = wanted[1, 1] = 1  # hits; the second image's miss has nothing in its place
+    wanted[1, 2] = wanted[1, 3] = 0.5
+    np.testing.assert_array_equal(classify.confusion(pred, truth), wanted)
+
+
+def test_with_one_category_an_image_both_rules_are_one():
+    r = np.random.default_rng(3)
+    pred, truth = r.integers(0, 4, 30), r.integers(0, 4, 30)
+    hot = classify.confusion(classify.one_hot(pred, 4), classify.one_hot(truth, 4))
+    np.testing.assert_array_equal(hot, classify.confusion(pred, truth, 4))
+
+
+def test_as_many_categories_as_shown_leave_no_miss_without_a_column():
+    scores, _, truth = multilabel(2)
+    pred = classify.as_many(scores, truth)
+    np.testing.assert_array_equal(pred.sum(1), truth.sum(1))
+    assert (np.where(pred, scores, 9).min(1) >= np.where(~pred, scores, -9).max(1)).all()
+    np.testing.assert_allclose(classify.confusion(pred, truth).sum(1), truth.sum(0))

@@ -2,8 +2,7 @@
 
 A reader gives `BrainData.labels` {id: class, or [k] 0/1, or [k] share of the picture}. A category
 that covers little of a picture was hardly seen: with shares, what is below a threshold is no label
-(the first seed report's coverage filter; COCO's reader has the same rule as
-`min_coverage`).
+(the first seed report's coverage filter; COCO's reader has the same rule as `min_coverage`).
 """
 
 import numpy as np
@@ -31,12 +30,14 @@ def coverage(
       size: pixels on a side of the picture.
     """
     out = np.zeros((pictures, categories), np.float32)
-    corner = np.clip(np.round(np.asarray(box).reshape(-1, 4)), 0, None).astype(int)
+    x, y, width, height = np.asarray(box, np.float64).reshape(-1, 4).T
+    edges = np.stack([x, y, x + width, y + height], 1)
+    edges = np.clip(np.round(edges), 0, size).astype(int)  # [q 4]
     pairs = np.stack([row, category], 1).reshape(-1, 2)
     for m, k in np.unique(pairs, axis=0):
         covered = np.zeros((size, size), bool)
-        for x, y, width, height in corner[(pairs == (m, k)).all(1)]:
-            covered[y : y + height, x : x + width] = True
+        for left, top, right, bottom in edges[(pairs == (m, k)).all(1)]:
+            covered[top:bottom, left:right] = True
         out[m, k] = covered.mean()
     return out
 
