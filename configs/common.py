@@ -170,6 +170,57 @@ def linear(arg: str | None, dataset: dict, preprocess: dict, areas=(), split='ow
     return smoke(cfg, dataset['name']) if chosen.smoke else cfg
 
 
+def latents(arg: str | None, dataset: dict, preprocess: dict) -> ml_collections.ConfigDict:
+    """A residual MLP from voxels to an autoencoder's latents, and the pictures that these give.
+
+    Options: path, net (the autoencoder, of docs/models.md or a folder), size (pixels on a side of
+    the pictures that it is shown), zoo (where weights lie), keep (areas whose voxels are used,
+    'V1+V2'; '' is all that were read), head (upsampler, direct), loss (l1, mse), width, batch,
+    epochs, smoke; and the reader's options that the config names.
+
+    Args:
+      arg: what followed the ':'.
+      dataset: name and options of the reader; each can be set after the ':'.
+      preprocess: as in a config.
+    """
+    given = {key: value for key, value in dataset.items() if key != 'name'}
+    chosen = parse_arg(
+        arg,
+        **dict(path=f'data/{dataset["name"]}', net='sd15/vae', size=512, zoo='', keep=''),
+        **dict(head='upsampler', loss='l1', width=2048, batch=16, epochs=200, smoke=False),
+        **given,
+    )
+    if chosen.keep:
+        preprocess = preprocess | dict(rois=dict(keep=tuple(chosen.keep.split('+'))))
+        preprocess['order'] = ('rois', *preprocess['order'])
+    size = (chosen.size, chosen.size)
+    decoder = {key: chosen[key] for key in ('head', 'loss', 'width', 'batch', 'epochs')}
+    cfg = experiment(
+        seed=0,
+        dataset=dict(dataset, path=chosen.path) | {name: chosen[name] for name in given},
+        preprocess=preprocess,
+        targets=dict(vae=dict(net=chosen.net, layer='latents', size=size)),
+        zoo=dict(path=chosen.zoo),
+        decoder=dict(name='mlp', **decoder),
+        generator=dict(chain=('vae',), size=size, vae=dict(net=chosen.net)),
+        metrics=PIXEL_METRICS,
+        baselines=(
+            'mean_image',
+            'mean_latent',
+            'nearest_training',
+            'shuffled_rows',
+            'shuffled_voxels',
+            'zero_voxels',
+        ),  # fmt: skip
+    )
+    if not chosen.smoke:
+        return cfg
+    cfg.targets.vae.update(net='tiny/vae', size=(64, 64))
+    cfg.generator.update(size=(64, 64), vae=dict(net='tiny/vae'))
+    cfg.decoder.update(width=64, blocks=1, levels=(16, 32), norm_groups=8, epochs=20)
+    return smoke(cfg, dataset['name'])
+
+
 def smoke(cfg: ml_collections.ConfigDict, layout: str = '') -> ml_collections.ConfigDict:
     """The same experiment in seconds: few draws, less data.
 

@@ -7,7 +7,7 @@ import pytest
 
 from launch import options
 from recon import inspection, pipeline
-from recon.core import lookup
+from recon.core import errors, lookup
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFIGS = sorted(p for p in (ROOT / 'configs').glob('[a-z]*.py') if p.stem != 'common')
@@ -25,8 +25,13 @@ def test_a_config_resolves_and_names_what_exists(path, extra):
     if path.stem == 'inspect':
         inspection.check(cfg)
     else:
-        assert cfg.metrics and cfg.targets and (extra is None or cfg.draws < 10_000)
-        pipeline.check(cfg)
+        assert cfg.metrics and (cfg.targets or cfg.generator.chain)
+        assert extra is None or cfg.draws < 10_000
+        try:
+            pipeline.check(cfg)
+        except errors.DataMissing as error:  # released weights are on few machines
+            assert extra is None
+            assert 'hf download' in str(error)
     if cfg.layout:
         lookup.find('recon.data.layouts', cfg.layout, 'layout')
 
@@ -50,7 +55,5 @@ def test_the_runs_of_a_sweep_resolve_too(path):
 
 
 def test_an_unknown_option_of_a_config_is_refused_by_name():
-    from recon.core import errors
-
     with pytest.raises(errors.ConfigError, match=r"option 'smok'.*smoke"):
         resolved(ROOT / 'configs' / 'digits69_ridge.py', 'smok')
