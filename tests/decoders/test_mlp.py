@@ -175,7 +175,7 @@ def test_the_net_says_its_size_and_how_it_fares_beside_the_mean():
         ({}, (6, 8, 4), r'levels is \(64, 128, 256\) .*that 4 divides'),
         ({}, (64,), r"levels is .*\(64,\).*head='direct'"),
         ({'levels': (64, 100)}, (8, 8, 4), 'norm_groups is 32 .*divisor'),
-        ({'levels': ()}, (8, 8, 4), 'levels is'),
+        ({'levels': ()}, (8, 8, 4), r'levels=\(\)'),
         ({'groups': 3}, (64, 64, 4), 'groups is 3 .*64 channels'),
         ({'dropout': 1.0}, (64, 64, 4), 'dropout is 1.0'),
         ({'block_dropout': -0.1}, (64, 64, 4), 'block_dropout is -0.1'),
