@@ -28,6 +28,7 @@ from recon.core import errors, solvers
 DEFAULTS = dict(
     widths=(32, 64, 128),  # channels of each block
     dense=(256, 256),  # units of the hidden layers
+    dropout=0.0,  # share of their inputs that a step drops; the report has none
     dtype='float32',  # of the computation, or 'bfloat16'; norms and losses are float32
     parts=64,  # rows at a time in `predict`: bounds the memory
     gamma=2.0,  # of the focal loss; 0 is the binary cross-entropy
@@ -49,6 +50,7 @@ DEFAULTS = dict(
     norm_rows=512,  # rows that the norms are measured on while it trains; in the end all
 )
 EPSILON = 1e-3  # Keras's
+_OF_NET = ('widths', 'dense', 'dropout', 'dtype')
 _POOL = 2
 
 
@@ -59,12 +61,14 @@ class Net(nn.Module):
       labels: how many.
       widths: see DEFAULTS.
       dense: see DEFAULTS.
+      dropout: see DEFAULTS; nothing is dropped without a key of that name in `rngs`.
       dtype: of the computation.
     """
 
     labels: int
     widths: tuple[int, ...] = DEFAULTS['widths']
     dense: tuple[int, ...] = DEFAULTS['dense']
+    dropout: float = DEFAULTS['dropout']
     dtype: jnp.dtype = jnp.float32
 
     @property
@@ -95,9 +99,11 @@ class Net(nn.Module):
         if moments:
             return seen
         x = x.reshape(len(x), -1)
+        drop = nn.Dropout(self.dropout, deterministic=not self.has_rng('dropout'))
         for i, width in enumerate(self.dense):
+            x = drop(x)
             x = jax.nn.relu(nn.Dense(width, dtype=self.dtype, name=f'dense{i}')(x))
-        return nn.Dense(self.labels, dtype=jnp.float32, name='out')(x.astype(jnp.float32))
+        return nn.Dense(self.labels, dtype=jnp.float32, name='out')(drop(x).astype(jnp.float32))
 
 
 class _Conv(nn.Module):
@@ -147,7 +153,7 @@ def build(cfg, out_shape) -> Net:
     Raises:
       ConfigError: options that do not fit, or a target that is not one axis of labels.
     """
-    options = {key: cfg.get(key, DEFAULTS[key]) for key in ('widths', 'dense', 'dtype')}
+    options = {key: cfg.get(key, DEFAULTS[key]) for key in _OF_NET}
     widths, dense = (tuple(int(w) for w in options[key]) for key in ('widths', 'dense'))
     if not widths or min(widths + dense) < 1 or options['dtype'] not in ('float32', 'bfloat16'):
         raise errors.ConfigError(
@@ -155,11 +161,13 @@ def build(cfg, out_shape) -> Net:
             'decoder',
             "widths of 1 and more, at least one; dtype 'float32' or 'bfloat16'",
         )
+    if not 0 <= options['dropout'] < 1:
+        raise errors.ConfigError(f'dropout is {options["dropout"]!r}', 'decoder', '0 to below 1')
     if len(out_shape) != 1 or out_shape[0] < 1:
         raise errors.ConfigError(
             f'a target of shape {tuple(out_shape)}', 'decoder', 'label_cnn learns labels: (labels,)'
         )
-    return Net(int(out_shape[0]), widths, dense, jnp.dtype(options['dtype']))
+    return Net(int(out_shape[0]), widths, dense, options['dropout'], jnp.dtype(options['dtype']))
 
 
 def channels(voxels, net: Net) -> Float[np.ndarray, 'n v c']:

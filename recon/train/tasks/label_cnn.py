@@ -85,7 +85,7 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
 
 def loss(net, options: dict, params: dict, batch: dict, rng):
     """Focal loss of one batch, norms by the batch."""
-    logits = net.apply({'params': params}, batch['voxels'])
+    logits = net.apply({'params': params}, batch['voxels'], rngs={'dropout': rng})
     return _focal(options, logits, batch['target']), {}
 
 

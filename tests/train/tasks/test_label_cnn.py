@@ -106,8 +106,21 @@ def test_the_loss_is_the_focal_one_of_the_options():
     ):
         options = net.DEFAULTS | {'gamma': gamma, 'alpha': alpha}
         batch = {'voxels': rows, 'target': target}
-        got, _ = label_cnn.loss(made, options, params, batch, None)
+        got, _ = label_cnn.loss(made, options, params, batch, jax.random.key(0))
         np.testing.assert_allclose(got, wanted.mean(), rtol=1e-4)
+
+
+def test_a_step_drops_and_a_prediction_does_not():
+    made = net.build(SMALL | {'dropout': 0.5}, (3,))
+    draw = np.random.default_rng(0)
+    batch = {'voxels': draw.standard_normal((4, 12, 1), np.float32), 'target': np.eye(4, 3)}
+    shapes = jax.eval_shape(made.init, jax.random.key(0), batch['voxels'])['params']
+    params = jax.tree.map(lambda s: draw.standard_normal(s.shape, np.float32), shapes)
+    ask = lambda seed: label_cnn.loss(made, net.DEFAULTS, params, batch, jax.random.key(seed))[0]  # noqa: E731
+    assert ask(0) == ask(0)
+    assert ask(0) != ask(1)
+    whole = net._logits(net.build(SMALL, (3,)), params, None, batch['voxels'])
+    np.testing.assert_array_equal(net._logits(made, params, None, batch['voxels']), whole)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +128,7 @@ def test_the_loss_is_the_focal_one_of_the_options():
     [
         ({'gamma': -1}, 'gamma is -1'),
         ({'alpha': 1}, 'alpha is 1'),
+        ({'dropout': 1.0}, 'dropout is 1.0'),
         ({'batch': 0}, 'batch is 0'),
         ({'patience': 2, 'validation': 0}, 'patience without validation'),
         ({'schedule': 'steps'}, "schedule is 'steps'"),
