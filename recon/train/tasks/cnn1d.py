@@ -1,0 +1,10 @@
+"""Trains `decoders/cnn1d.py`; see `_pictures.py`."""
+
+from recon.decoders import cnn1d
+from recon.train import job as jobs
+from recon.train.tasks import _pictures
+
+
+def fit(cfg, job: jobs.Job, rng) -> dict:
+    """Parameters of the net: see `_pictures.fit` and `cnn1d.DEFAULTS`."""
+    return _pictures.fit(cnn1d, cfg, job, rng)
