@@ -5,9 +5,12 @@ section 3.2 and appendix 6.1. The convolutions are products of matrices, one a l
 gradient of a convolution is several times slower on a CPU; kernels are [4 4 in out].
 """
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from recon.core import batch_norm
@@ -133,6 +136,7 @@ class Generator(nn.Module):
         """
         widths = channels(self.width, self.levels)
         layer = lambda name, *args, **kw: _Layer(*args, dtype=self.dtype, name=name, **kw)  # noqa: E731
+        kept = self._kept(len(x), widths) if drop and self.dropout else {}
         skips = []
         for i, features in enumerate(widths):
             x = layer(f'down{i}', features, down, norm=i > 0)(x, moving)
@@ -140,11 +144,21 @@ class Generator(nn.Module):
             skips.append(x)
         for i in range(self.levels - 1, 0, -1):
             x = layer(f'up{i}', widths[i - 1], up)(x, moving)
-            if i > self.levels - 4:
-                x = nn.Dropout(self.dropout, deterministic=not drop, name=f'dropout{i}')(x)
+            if i in kept:
+                x = jnp.where(kept[i], x / (1 - self.dropout), 0).astype(x.dtype)
             x = jnp.concatenate([jax.nn.relu(x), skips[i - 1]], -1)
         x = layer('up0', self.channels, up, norm=False, bias=True)(x)
         return jnp.tanh(x.astype(jnp.float32))
+
+    def _kept(self, n: int, widths: tuple[int, ...]) -> dict:
+        """{level: bool [n s s c]} of the first three doublings: one draw, which compiles once."""
+        first = range(self.levels - 1, max(self.levels - 4, 0), -1)
+        sides = {i: 2 ** (self.levels - i) for i in first}
+        shapes = {i: (n, side, side, widths[i - 1]) for i, side in sides.items()}
+        sizes = [math.prod(shape) for shape in shapes.values()]
+        drawn = jax.random.bernoulli(self.make_rng('dropout'), 1 - self.dropout, (sum(sizes),))
+        parts = jnp.split(drawn, np.cumsum(sizes)[:-1])
+        return {i: part.reshape(shapes[i]) for i, part in zip(first, parts, strict=True)}
 
 
 class Discriminator(nn.Module):
@@ -174,3 +188,25 @@ class Discriminator(nn.Module):
             x = jax.nn.leaky_relu(layer(f'conv{i}', features, kind, norm=i > 0)(x), self.leak)
         x = layer('out', 1, flat, norm=False, bias=True)(x)
         return x[..., 0].astype(jnp.float32)
+
+
+def begin(net: nn.Module, example, rng) -> dict:
+    """Parameters of either net: kernels normal with deviation 0.02, scales 1, biases 0.
+
+    All kernels are parts of one draw: drawn one by one they take most of the compilation.
+
+    Args:
+      net: the net.
+      example: [1 s s c], an array or a shape.
+      rng: jax key.
+    """
+    shapes = jax.eval_shape(net.init, jax.random.key(0), example)['params']
+    paths, tree = jax.tree.flatten_with_path(shapes)
+    sizes = [math.prod(leaf.shape) * (path[-1].key == 'kernel') for path, leaf in paths]
+    parts = jnp.split(0.02 * jax.random.normal(rng, (sum(sizes),)), np.cumsum(sizes)[:-1])
+    fresh = {'scale': jnp.ones, 'bias': jnp.zeros}
+    leaves = [
+        part.reshape(leaf.shape) if size else fresh[path[-1].key](leaf.shape)
+        for part, size, (path, leaf) in zip(parts, sizes, paths, strict=True)
+    ]
+    return jax.tree.unflatten(tree, leaves)

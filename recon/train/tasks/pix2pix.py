@@ -138,7 +138,8 @@ def _trained(settings: dict, terms, nets, batch: dict, steps: int, rng):
     seen = channels - settings['noise'] + batch['target'].shape[-1]
 
     def init(net, channels):
-        return lambda rng: net.init(rng, jnp.zeros((1, size, size, channels)))['params']
+        example = jax.ShapeDtypeStruct((1, size, size, channels), jnp.float32)
+        return functools.partial(pix2pix.nets.begin, net, example)
 
     inits = dict(
         zip(adversarial.PARTS, (init(nets[0], channels), init(nets[1], seen)), strict=True)
