@@ -109,6 +109,15 @@ def test_p_is_of_the_pairing_of_images():
     assert got.chance == pytest.approx(np.mean(null))
 
 
+def test_the_interval_of_pooled_f1_draws_images_and_pools_anew():
+    scores, truth = several(6)
+    got = labels.score(('f1_micro',), scores, truth, threshold=0.8, **QUICK)['f1_micro']
+    index = rng.generator(0, 'bootstrap').integers(0, 50, (200, 50), dtype=np.int32)
+    pred = scores > 0.8
+    drawn = [classify.f1_micro(pred[rows], truth[rows]) for rows in index]
+    np.testing.assert_allclose(got.ci95, np.quantile(drawn, [0.025, 0.975]))
+
+
 def test_repeats_of_an_image_are_one_image():
     scores, truth = several(5, n=20)
     rows = np.repeat(np.arange(20), 3)
