@@ -1,39 +1,40 @@
 """Convolutions of system 2 as products of matrices, which train faster than XLA's own on CPU. NHWC.
 
-Kernels are [height width channels features]. A stride is taken by moving the pixels of a block of
-stride x stride into the channels; the transposed convolution is four convolutions of 2x2, one for
-each place within a pair of rows and columns of what comes out.
+Kernels are [height width channels features]. What a kernel sees at each place is put side by side;
+a stride is a step over blocks of stride x stride pixels. The transposed convolution is four
+convolutions of 2x2, one for each place within a pair of rows and columns of what comes out.
 """
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+_FEW = 8  # channels below which moving whole blocks is faster than one pixel's channels at a time
 
 
 def conv(
     x: Float[Array, 'n h w c'], kernel: Float[Array, 'k k c f'], stride: int = 1, pad: int = 0
 ) -> Float[Array, 'n i j f']:
     """A convolution with `pad` zeros on each side: i = (h + 2 pad - k) // stride + 1."""
-    size = kernel.shape[0]
-    out = [(side + 2 * pad - size) // stride + 1 for side in x.shape[1:3]]
+    n, h, w, c = x.shape
+    size, f = kernel.shape[0], kernel.shape[-1]
+    out = [(side + 2 * pad - size) // stride + 1 for side in (h, w)]
     blocks = -(-size // stride)  # that a kernel covers, on a side
     reach = [(side + blocks - 1) * stride for side in out]
-    margins = [(pad, max(r - side - pad, 0)) for r, side in zip(reach, x.shape[1:3], strict=True)]
+    margins = [(pad, max(r - side - pad, 0)) for r, side in zip(reach, (h, w), strict=True)]
     x = jnp.pad(x, ((0, 0), *margins, (0, 0)))[:, : reach[0], : reach[1]]
-    fill = blocks * stride - size
-    kernel = jnp.pad(kernel, ((0, fill), (0, fill), (0, 0), (0, 0)))
-    if stride > 1:
-        x = _blocks(x, stride)
-        kernel = _blocks(kernel.transpose(3, 0, 1, 2), stride).transpose(1, 2, 3, 0)
-    seen = [x[:, i : i + out[0], j : j + out[1]] for i in range(blocks) for j in range(blocks)]
-    x = seen[0] if blocks == 1 else jnp.concatenate(seen, -1)
-    return _product(x, kernel.reshape(-1, kernel.shape[-1]))
-
-
-def _blocks(x, side: int):
-    """[n h w c] -> [n h/side w/side side*side*c]."""
-    n, h, w, c = x.shape
-    x = x.reshape(n, h // side, side, w // side, side, c).swapaxes(2, 3)
-    return x.reshape(n, h // side, w // side, side * side * c)
+    x = x.reshape(n, reach[0] // stride, stride, reach[1] // stride, stride, c)
+    if stride > 1 and c < _FEW:  # whole blocks, with a kernel that is 0 beyond its size
+        fill = blocks * stride - size
+        kernel = jnp.pad(kernel, ((0, fill), (0, fill), (0, 0), (0, 0)))
+        kernel = kernel.reshape(blocks, stride, blocks, stride, c, f).swapaxes(1, 2)
+        c *= stride * stride
+        x = x.swapaxes(2, 3).reshape(n, x.shape[1], 1, x.shape[3], 1, c)
+        size, stride = blocks, 1
+    places = [divmod(place, stride) for place in range(size)]
+    # Rows first: 2 k copies, and as many additions in the gradient, in the place of k * k.
+    x = jnp.concatenate([x[:, i : i + out[0], a] for i, a in places], -1)
+    x = jnp.concatenate([x[:, :, i : i + out[1], a] for i, a in places], -1)
+    return _product(x, kernel.reshape(size, size, c, f).swapaxes(0, 1).reshape(-1, f))
 
 
 def deconv(
@@ -51,10 +52,11 @@ def _gathered(x, kernel):
     n, h, w, c = x.shape
     f = kernel.shape[-1]
     # Of the pixel before, the last two rows of the kernel are seen, of the one after the first two.
-    kernel = kernel[::-1, ::-1].reshape(2, 2, 2, 2, c, f).transpose(0, 2, 4, 1, 3, 5)
+    kernel = kernel[::-1, ::-1].reshape(2, 2, 2, 2, c, f).transpose(2, 0, 4, 1, 3, 5)
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    seen = [x[:, i : i + h + 1, j : j + w + 1] for i in (0, 1) for j in (0, 1)]
-    y = _product(jnp.concatenate(seen, -1), kernel.reshape(4 * c, 4 * f))
+    x = jnp.concatenate([x[:, : h + 1], x[:, 1:]], -1)
+    x = jnp.concatenate([x[:, :, : w + 1], x[:, :, 1:]], -1)  # [n h+1 w+1 4*c]
+    y = _product(x, kernel.reshape(4 * c, 4 * f))
     y = y.reshape(n, h + 1, w + 1, 2, 2, f)
     # Row 2m is made where m - 1 and m are neighbours, row 2m + 1 where m and m + 1 are.
     rows = [jnp.stack([y[:, a : a + h, b : b + w, a, b] for b in (0, 1)], 3) for a in (0, 1)]

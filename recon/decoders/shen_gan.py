@@ -60,16 +60,16 @@ DEFAULTS = dict(
     discriminator_decay=4e-4,  # of its weights, added to their gradient (Caffe's rule)
     ema=0.0,  # decay of a running average of the parameters, 0 for none
     validation=0.0,  # share of the training images put aside to watch
-    patience=None,  # checkpoints without a lower validation loss before the end, None: to the end
+    patience=-1,  # checkpoints without a lower validation loss before the end, -1: to the end
     save_every=1000,  # steps from checkpoint to checkpoint
     log_every=100,  # steps from line to line of the log
 )
 _CHANNELS = ((8, 16), (8, 8), (4, 4), (2, None), (1, None))  # of each upsampling step, in widths
 _START = 4  # pixels on a side of the smallest picture
 _SLOPE = 0.3  # of the leaky ReLU
-_GAIN = 0.9  # of the first weights
 _KERNELS = ((7, 0), (5, 1), (3, 2), (3, 1), (3, 2))  # of the discriminator; 0: by the picture
 _SMALLEST = {4: 63, 2: 35, 1: 21}  # pixels that the discriminator needs, by its first stride
+_HE = nn.initializers.he_normal()  # for a net alone; a training begins with its own draw
 _BATCH = 64  # rows of `predict` at a time
 
 
@@ -83,7 +83,6 @@ class Layer(nn.Module):
       pad: zeros on each side.
       up: the transposed convolution, to twice the size; kernel, stride and pad are then given.
       frozen: the bias takes no gradient.
-      gain: of the first weights.
       dtype: of the computation.
     """
 
@@ -93,7 +92,6 @@ class Layer(nn.Module):
     pad: int = 1
     up: bool = False
     frozen: bool = False
-    gain: float = 1.0
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -101,8 +99,7 @@ class Layer(nn.Module):
         """[n h w c] -> [n i j features]."""
         size = 4 if self.up else self.kernel
         shape = (size, size, x.shape[-1], self.features)
-        std = self.gain * math.sqrt(2 / (shape[2] * (4 if self.up else size**2)))
-        kernel = self.param('kernel', nn.initializers.normal(std), shape).astype(self.dtype)
+        kernel = self.param('kernel', _HE, shape).astype(self.dtype)
         bias = self.param('bias', nn.initializers.zeros, shape[-1:])
         bias = jax.lax.stop_gradient(bias) if self.frozen else bias
         x = x.astype(self.dtype)
@@ -130,22 +127,21 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, voxels: Float[Array, 'n ...']) -> Float[Array, 'n h w c']:
         """[n ...] -> [n h w c] float32."""
-        init = nn.initializers.variance_scaling(2 * _GAIN**2, 'fan_in', 'normal')
         leaky = functools.partial(jax.nn.leaky_relu, negative_slope=_SLOPE)
         layer = functools.partial(Layer, frozen=self.frozen_biases, dtype=self.dtype)
         sizes = self.hidden, self.hidden, 8 * self.width * _START**2
         x = voxels.reshape(len(voxels), -1).astype(self.dtype)
         for i, size in enumerate(sizes):
-            x = leaky(nn.Dense(size, kernel_init=init, dtype=self.dtype, name=f'fc{7 - i}')(x))
+            x = leaky(nn.Dense(size, kernel_init=_HE, dtype=self.dtype, name=f'fc{7 - i}')(x))
         x = x.reshape(len(x), _START, _START, -1)
         steps = upsamplings(self.shape)
         names = range(5, 5 - steps, -1)
         for name, (first, second) in zip(names[:-1], _CHANNELS, strict=False):
-            up = layer(first * self.width, up=True, gain=_GAIN, name=f'deconv{name}')
+            up = layer(first * self.width, up=True, name=f'deconv{name}')
             x = leaky(up(x))
             if second:
-                x = leaky(layer(second * self.width, gain=_GAIN, name=f'conv{name}_1')(x))
-        last = layer(self.shape[2], up=True, gain=_GAIN / 10, name='deconv0')
+                x = leaky(layer(second * self.width, name=f'conv{name}_1')(x))
+        last = layer(self.shape[2], up=True, name='deconv0')
         return _middle(last(x).astype(jnp.float32), self.shape)
 
 
@@ -190,8 +186,7 @@ class Discriminator(nn.Module):
 
         Without `deterministic`, units are dropped by the random stream 'dropout'.
         """
-        init = nn.initializers.he_normal()
-        dense = functools.partial(nn.Dense, kernel_init=init, dtype=self.dtype)
+        dense = functools.partial(nn.Dense, kernel_init=_HE, dtype=self.dtype)
         first = first_stride(images.shape[1:])
         x = 2 * images - 1
         for i, (kernel, stride) in enumerate(_KERNELS):
@@ -258,6 +253,17 @@ def predict(cfg, params: dict, voxels: Float[np.ndarray, 'k ...']) -> np.ndarray
         made = _program(net)(params['net'], params['mean'], np.concatenate([part, fill]))
         out[start : start + size] = made[: len(part)]
     return out
+
+
+def describe(cfg, params: dict) -> dict:
+    """Number of the generator's parameters, and what it reached on the rows put aside."""
+    count = sum(leaf.size for leaf in jax.tree.leaves(params['net']))
+    facts = {'parameters': int(count)}
+    for name in ('loss', 'correlation', 'correlation_of_mean'):
+        if f'validation_{name}' in params:
+            told = f'{name.replace("_of_mean", " of the mean picture")} on validation'
+            facts[told] = float(params[f'validation_{name}'])
+    return {'curves': [], 'tables': [], 'facts': facts}
 
 
 @functools.lru_cache(maxsize=8)

@@ -70,11 +70,14 @@ def test_a_transposed_convolution_is_torchs(channels, features):
     assert reference.relative(jax.jit(layers.deconv)(x, kernel), reference.nhwc(wanted)) < 1e-5
 
 
-@pytest.mark.parametrize(('size', 'stride', 'pad'), [(7, 4, 0), (5, 1, 0), (3, 2, 0), (3, 1, 1)])
-def test_a_convolution_is_torchs(size, stride, pad):
+@pytest.mark.parametrize(
+    ('size', 'stride', 'pad', 'channels'),
+    [(7, 4, 0, 3), (5, 1, 0, 3), (3, 2, 0, 3), (3, 2, 0, 9), (7, 4, 2, 9), (3, 1, 1, 3)],
+)
+def test_a_convolution_is_torchs(size, stride, pad, channels):
     run = jax.jit(layers.conv, static_argnums=(2, 3))
-    for side in (15, 16, 17, 18):
-        x, kernel = normal(0, 2, side, side + 2, 3), normal(1, size, size, 3, 4)
+    for side in (15, 18) if channels > 3 else (16, 17):
+        x, kernel = normal(0, 2, side, side + 2, channels), normal(1, size, size, channels, 4)
         wanted = torch.nn.functional.conv2d(
             reference.nchw(x),
             torch.from_numpy(kernel).permute(3, 2, 0, 1),
@@ -147,6 +150,16 @@ def test_with_noise_as_input_the_voxels_are_not_seen(fitted):
     one, other = (shen_gan.predict(options, fitted, normal(seed, 3, 6)) for seed in (4, 5))
     np.testing.assert_array_equal(one, other)
     assert np.abs(one[0] - one[1]).max() > 0.01
+
+
+def test_what_was_reached_is_told(fitted):
+    reached = {'validation_correlation': np.array(0.25), 'validation_correlation_of_mean': 0.125}
+    facts = shen_gan.describe({}, fitted | reached)['facts']
+    assert facts == {
+        'parameters': count(fitted['net']),
+        'correlation on validation': 0.25,
+        'correlation of the mean picture on validation': 0.125,
+    }
 
 
 @pytest.mark.parametrize('shape', [(300, 300, 3), (64, 64, 2), (64, 64), (4, 4, 3)])

@@ -9,13 +9,14 @@ Options and net: `decoders/shen_gan.py`. Source: Shen et al. 2019.
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from recon.core import errors, image
+from recon.core import errors, image, solvers
 from recon.core import rng as rngs
 from recon.data import loader
 from recon.decoders import shen_gan as net_of
@@ -27,6 +28,7 @@ from recon.train.tasks import _shen_losses as terms
 PUBLISHED_STEPS = 500_000
 _UNITS = ('steps', 'epochs', 'examples')
 _VALIDATION = 64  # rows at a time
+_GAIN = 0.9  # of the first weights
 
 
 def fit(cfg, job: jobs.Job, rng) -> dict:
@@ -49,7 +51,8 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
     """
     options = {key: cfg.get(key, value) for key, value in net_of.DEFAULTS.items()}
     job = job.with_validation(options['validation'])
-    _check(options, job.target)
+    solvers.check_rows(job.voxels.reshape(len(job), -1), job.target, 'shen_gan.fit')
+    _check(options, job)
     net = net_of.build(options, job.target.shape[1:])
     mean = job.target.mean((0, 1, 2), dtype=np.float64).astype(np.float32)
     units = {unit: options[unit] for unit in _UNITS}
@@ -59,7 +62,8 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
         dtype = {'dtype': options['dtype']}
         named = options['comparator'], options['layer'], options['whole']
         compare = terms.comparator(*named, dict(job.zoo) | dtype)
-    state, update = _training(options, net, job, mean, compare, steps, jax.random.fold_in(rng, 0))
+    shape, key = job.voxels.shape[1:], jax.random.fold_in(rng, 0)
+    state, update = training(options, net, shape, mean, compare, steps, key)
     validate = _validation(options, net, job, mean, compare)
     state = loop.fit(
         update,
@@ -72,14 +76,14 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
         log_every=options['log_every'],
         stop=job.stop,
         validate=validate,
-        patience=options['patience'] if validate else None,
+        patience=options['patience'] if options['patience'] >= 0 else None,
         settings=_plain(options) | {'seed': job.seed, 'rows': len(job)},
     )
     params = jax.device_get(state.averaged['generator'])
     params = {'net': params, 'shape': np.array(net.shape), 'mean': mean}
     if validate:
         told = validate(state)
-        params |= {f'validation_{name}': np.float32(value) for name, value in told.items()}
+        params |= {f'validation_{name}': np.array(v, np.float32) for name, v in told.items()}
     return params
 
 
@@ -87,8 +91,8 @@ def _plain(options: dict) -> dict:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
 
 
-def _check(options: dict, target: np.ndarray) -> None:
-    found = options['weights']
+def _check(options: dict, job: jobs.Job) -> None:
+    found, target = options['weights'], job.target
     if len(found) != 3 or min(found) < 0 or not any(found):
         raise errors.ConfigError(
             f'weights is {found!r}', 'decoder', 'three: image, feature, adversarial; not all 0'
@@ -97,6 +101,10 @@ def _check(options: dict, target: np.ndarray) -> None:
         raise errors.ConfigError(f'sums is {options["sums"]!r}', 'decoder', "'published' or 'own'")
     if not 0 <= options['shift'] < 0.5:
         raise errors.ConfigError(f'shift is {options["shift"]!r}', 'decoder', '0 to 0.5')
+    if options['patience'] >= 0 and job.validation is None:
+        raise errors.ConfigError(
+            f'patience is {options["patience"]}', 'decoder', 'it needs validation above 0'
+        )
     if not (target.min() >= 0 and target.max() <= 1):
         raise errors.DataInvalid(
             f'pictures of {target.min():.3g} to {target.max():.3g}', 'decoder', 'pixels in [0, 1]'
@@ -162,17 +170,27 @@ def _discriminator(options: dict):
     return net_of.Discriminator(*sizes, jnp.dtype(options['dtype']))
 
 
-def _training(options, net, job, mean, compare, steps, rng):
-    """(the state before the first step, the step)."""
+def training(options, net, shape, mean, compare, steps, rng):
+    """(the state before the first step, the step).
+
+    Args:
+      options: all of DEFAULTS.
+      net: the generator.
+      shape: of a row of voxels.
+      mean: [c], the mean colour.
+      compare: pictures -> features, or None.
+      steps: of the whole training.
+      rng: jax key of the first weights.
+    """
     parts = objectives(options, net, mean, compare)
-    ema = options['ema']
-    row = jax.ShapeDtypeStruct((1, *job.voxels.shape[1:]), jnp.float32)
-    picture = jax.ShapeDtypeStruct((1, *net.shape), jnp.float32)
+    ema, judge = options['ema'], _discriminator(options)
+    examples = {
+        'generator': (net, jax.ShapeDtypeStruct((1, *shape), jnp.float32)),
+        'discriminator': (judge, jax.ShapeDtypeStruct((1, *net.shape), jnp.float32)),
+    }
     inits = {
-        'generator': lambda rng: net.init(rng, jnp.zeros(row.shape))['params'],
-        'discriminator': lambda rng: _discriminator(options).init(rng, jnp.zeros(picture.shape))[
-            'params'
-        ],
+        part: functools.partial(begin, module, example)
+        for part, (module, example) in examples.items()
     }
     optimizers = {'generator': optim.make(options, steps)}
     decay = optax.add_decayed_weights(options['discriminator_decay'], _kernels)
@@ -191,6 +209,31 @@ def _training(options, net, job, mean, compare, steps, rng):
 
     state = states.create(init, optimizers['generator'], rng, ema=ema > 0)
     return state, step.single(alone, optimizers['generator'], ema=ema)
+
+
+def begin(module, example, rng) -> dict:
+    """First parameters: biases 0, weights normal with He's deviation times 0.9.
+
+    A transposed convolution counts the 4 of its 16 pixels that reach an output. The generator's
+    last layer begins at a tenth, so that pictures begin near the mean colour. All numbers are one
+    draw: XLA compiles each draw for most of a second.
+
+    Args:
+      module: generator or discriminator.
+      example: shape of its input.
+      rng: jax key.
+    """
+    shapes = jax.eval_shape(module.init, rng, example)['params']
+    sizes = [math.prod(layer['kernel'].shape) for layer in shapes.values()]
+    numbers = jnp.split(jax.random.normal(rng, (sum(sizes),)), np.cumsum(sizes)[:-1])
+    out = {}
+    for (name, layer), drawn in zip(shapes.items(), numbers, strict=True):
+        shape = layer['kernel'].shape
+        seen = 4 * shape[2] if name.startswith('deconv') else math.prod(shape[:-1])
+        scale = _GAIN * math.sqrt(2 / seen) * (0.1 if name == 'deconv0' else 1.0)
+        bias = jnp.zeros(layer['bias'].shape)
+        out[name] = {'kernel': scale * drawn.reshape(shape), 'bias': bias}
+    return out
 
 
 def _kernels(params):
