@@ -14,13 +14,13 @@ from recon.train.tasks import mlp
 SHAPE, VOXELS = (2, 2, 3), 12
 CFG = {
     'head': 'direct', 'groups': 0, 'width': 24, 'blocks': 1, 'dropout': 0.1, 'block_dropout': 0.1,
-    'learning_rate': 3e-3, 'epochs': 0, 'steps': 200, 'batch': 8, 'validation': 0.25,
+    'learning_rate': 3e-3, 'epochs': 0, 'steps': 300, 'batch': 8, 'validation': 0.25,
     'save_epochs': 4, 'log_every': 20, 'predict_batch': 16,
 }  # fmt: skip
 RNG = jax.random.key(5)
 
 
-def rows(count=80, seed=0):
+def rows(count=240, seed=0):
     """Voxels, a target that is linear in them, and images shown twice each."""
     random = np.random.default_rng(seed)
     voxels = random.standard_normal((count, VOXELS)).astype(np.float32)
@@ -39,6 +39,12 @@ def trained(tmp_path_factory):
     return folder, mlp.fit(CFG, made(folder), RNG)
 
 
+def logged(folder, name):
+    """The values of one scalar, in the order in which they were written."""
+    lines = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+    return [line['value'] for line in lines if line['name'] == name]
+
+
 def same(a, b):
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         np.testing.assert_array_equal(x, y)
@@ -47,16 +53,16 @@ def same(a, b):
 def test_it_learns_what_held_out_rows_need_and_logs_how(trained, tmp_path):
     folder, params = trained
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(params))
-    assert params['validation_loss'] < 0.5 * params['mean_loss']
+    assert params['validation_loss'] < 0.6 * params['mean_loss']
     new = rows(seed=1)
     error = np.abs(decoder.predict(CFG, params, new['voxels']) - new['target']).mean()
     assert abs(error - params['validation_loss']) < 0.15
-    lines = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
-    losses = [line['loss'] for line in lines if 'loss' in line]
-    assert len(losses) == 10
+    losses = logged(folder, 'loss')
+    assert len(losses) == 15
     assert losses[-1] < 0.5 * losses[0]
-    watched = [line['validate/loss'] for line in lines if 'validate/loss' in line]
-    assert watched[-1] == pytest.approx(float(params['validation_loss']), rel=1e-6)
+    assert logged(folder, 'validate/loss')[-1] == pytest.approx(
+        float(params['validation_loss']), rel=1e-6
+    )
     checkpoint.save(tmp_path / 'p', params, 'mark')
     same(checkpoint.load(tmp_path / 'p', 'mark'), params)
 
@@ -65,7 +71,7 @@ def test_the_losses_it_gives_are_those_of_the_rows_put_aside(trained):
     folder, params = trained
     split = made(folder).with_validation(CFG['validation'])
     voxels, target = split.validation
-    assert len(voxels) == 20
+    assert len(voxels) == 60
     error = np.abs(decoder.predict(CFG, params, voxels) - target).mean()
     np.testing.assert_allclose(params['validation_loss'], error, rtol=1e-5)
     mean = np.abs(split.target.mean(0) - target).mean()
@@ -97,8 +103,7 @@ def test_patience_ends_it_and_gives_the_best_of_the_rows_it_watches(tmp_path):
     watched = rows(12, seed=2)['voxels'], random.standard_normal((12, *SHAPE)).astype(np.float32)
     cfg = CFG | {'patience': 1, 'save_epochs': 0.5, 'schedule': 'constant'}
     params = mlp.fit(cfg, made(tmp_path, validation=watched), RNG)
-    lines = [json.loads(line) for line in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
-    seen = [line['validate/loss'] for line in lines if 'validate/loss' in line]
+    seen = logged(tmp_path, 'validate/loss')
     assert 2 < len(seen) < 20
     assert float(params['validation_loss']) == pytest.approx(min(seen), rel=1e-6)
     assert seen[-1] > min(seen)
@@ -181,7 +186,7 @@ def test_a_step_is_lowered_for_accelerators(net):
         ({'temperature': 0.0}, 'temperature is 0.0'),
         ({'noise': -0.1}, 'noise is -0.1'),
         ({'epochs': 0, 'steps': 0}, 'epochs and steps are 0'),
-        ({'epochs': 3}, 'steps=200 and epochs=3'),
+        ({'epochs': 3}, 'steps=300 and epochs=3'),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, text, tmp_path):
@@ -194,7 +199,7 @@ def test_with_average_accumulation_and_upsampler_it_still_beats_the_mean(tmp_pat
     cfg = CFG | {
         'head': 'upsampler', 'groups': 1, 'seed_channels': 4, 'levels': (4, 8), 'layers': 1,
         'norm_groups': 2, 'ema': 0.9, 'accumulate': 2, 'optimizer': 'adamw', 'weight_decay': 0.01,
-        'clip': 1.0, 'contrastive': 0.1, 'noise': 0.05, 'dtype': 'bfloat16', 'steps': 300,
+        'clip': 1.0, 'contrastive': 0.1, 'noise': 0.05, 'dtype': 'bfloat16', 'steps': 400,
     }  # fmt: skip
     params = mlp.fit(cfg, made(tmp_path), RNG)
     assert params['validation_loss'] < 0.9 * params['mean_loss']
