@@ -9,8 +9,8 @@ from recon.train import job as jobs
 from recon.train.tasks import cnn1d as task
 
 SMALL = dict(
-    widths=(4, 4), dense=(16,), up=(8, 4, 4), dropout=0.0, batch=8, steps=120, epochs=0,
-    learning_rate=0.01, validation=0.2, save_epochs=0, predict_batch=8, norm_batches=3,
+    widths=(8, 8), dense=(32,), up=(32, 16, 16), dropout=0.0, batch=24, steps=150, epochs=0,
+    learning_rate=0.005, validation=0.2, save_epochs=0, predict_batch=8, norm_batches=3,
 )  # fmt: skip
 
 

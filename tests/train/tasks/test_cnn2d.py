@@ -8,7 +8,7 @@ from recon.train.tasks import _pictures
 from recon.train.tasks import cnn2d as task
 
 SMALL = dict(
-    widths=(4, 8), up=(8, 4), dropout=0.1, batch=8, steps=100, epochs=0, learning_rate=0.01,
+    widths=(8, 16), up=(16, 8), dropout=0.1, batch=24, steps=100, epochs=0, learning_rate=0.01,
     validation=0.2, save_epochs=0, predict_batch=8, norm_batches=3,
 )  # fmt: skip
 
