@@ -93,15 +93,17 @@ def test_at_batch_1_a_picture_is_made_of_its_own_row_alone(trained):
 
 def test_by_the_statistics_of_the_training_rows_of_a_batch_do_not_mix(trained):
     params, statistics, voxels = trained
-    cfg, params = SMALL | {'batch': 2, 'statistics': 'training'}, params | {'statistics': statistics}
+    cfg = SMALL | {'batch': 2, 'statistics': 'training'}
+    params = params | {'statistics': statistics}
     whole = made(cfg, params, voxels)  # the last batch is filled up
     assert whole.shape == (5, 24, 24, 3)
     np.testing.assert_allclose(made(cfg, params, voxels[[2, 4]]), whole[[2, 4]], atol=1e-6)
 
 
-def test_a_share_of_the_numbers_is_dropped:
+def test_a_share_of_the_numbers_is_dropped():
     net = nets.Generator(5, 4, dropout=0.25)
-    kept = net.apply({}, 3, (4, 8, 16, 32, 32), method='_kept', rngs={'dropout': jax.random.key(0)})
+    drawn = {'dropout': jax.random.key(0)}
+    kept = net.apply({}, 3, (4, 8, 16, 32, 32), method='_kept', rngs=drawn)
     assert {level: x.shape for level, x in kept.items()} == {
         4: (3, 2, 2, 32), 3: (3, 4, 4, 16), 2: (3, 8, 8, 8),
     }  # fmt: skip
