@@ -7,6 +7,7 @@ import re
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from recon.core import errors
@@ -73,6 +74,24 @@ def place_batch(mesh: Mesh | None):
         return jax.make_array_from_process_local_data(NamedSharding(mesh, spec), leaf)
 
     return lambda batch: jax.tree.map(place, batch)
+
+
+def whole(tree):
+    """A pytree of arrays as numpy, also of those whose parts lie with other processes."""
+
+    def gather(leaf):
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return multihost_utils.process_allgather(leaf, tiled=True)
+        return np.asarray(leaf)
+
+    return jax.tree.map(gather, tree)
+
+
+def any_process(flag: bool) -> bool:
+    """Whether `flag` is set in one of the processes: all must ask in the same step."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
 def _word(key) -> str:

@@ -8,10 +8,13 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
+import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from recon.core import errors
+from recon.core import errors, sharding
 from recon.core import rng as rngs
+from recon.data import loader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Job:
       zoo: where weights lie, as cfg.zoo says.
       folder: checkpoints and logs of the training; the same folder goes on where it was stopped.
       seed: of the order of batches.
+      mesh: the devices that share the work (`sharding.mesh`), or None for one.
       stop: asked before every step; where it is true the fit ends as `results.Stopped`.
     """
 
@@ -39,9 +43,28 @@ class Job:
     zoo: dict = dataclasses.field(default_factory=dict)
     seed: int = 0
     stop: Callable = lambda: False
+    mesh: Mesh | None = None
 
     def __len__(self):
         return len(self.voxels)
+
+    def rows(self, step: int, batch: int) -> np.ndarray:
+        """Indices of the rows of the batch `step` that this process reads.
+
+        Raises:
+          ConfigError: the devices do not divide the batch.
+        """
+        devices = self.mesh.shape['data'] if self.mesh else 1
+        if batch % devices:
+            raise errors.ConfigError(
+                f'batch is {batch} on {devices} devices', 'decoder', 'a multiple of that number'
+            )
+        here = jax.process_index(), jax.process_count()
+        return loader.rows(self.seed, step, len(self), batch, *here)
+
+    def place(self, rules):
+        """Where the state of a training lies, for `states.create`; `rules` as in `sharding`."""
+        return self.mesh and sharding.by_rules(self.mesh, rules)
 
     def with_validation(self, share: float) -> 'Job':
         """The same job with rows to validate on: its own, or `share` of its images put aside.

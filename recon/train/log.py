@@ -52,6 +52,22 @@ class Log:
             results.write_bytes(path, text.encode())
 
 
+class Silent:
+    """Takes what `Log` takes and writes nothing: of the other processes of one run."""
+
+    def __init__(self, folder: pathlib.Path, after: int | None = None):
+        self.folder = pathlib.Path(folder)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def write(self, step: int, **scalars: float) -> None:
+        """Nothing."""
+
+
 def _event_writer(folder: pathlib.Path, after: int | None):
     """The writer of tensorboardX, which would import torch where it finds it."""
     found = sys.modules.get('torch', _ABSENT)

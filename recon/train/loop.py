@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from recon.core import errors, results
+from recon.core import errors, results, sharding
 from recon.train import checkpoint, log
 from recon.train import state as states
 
@@ -73,11 +73,12 @@ def fit(
         best.resume(facts)
         first = int(state.step)
         end = first if best.over else steps
-        written = stack.enter_context(log.Log(folder, after=first))
+        writer = log.Log if jax.process_index() == 0 else log.Silent
+        written = stack.enter_context(writer(folder, after=first))
         batches = stack.enter_context(_Batches(lambda i: place(batch_at(i)), first, end))
         pending = _Pending(written, first, steps, log_every)
         for i in range(first, end):
-            if stop():
+            if (jax.process_count() == 1 or i % log_every == 0) and sharding.any_process(stop()):
                 pending.read()  # a state that is not finite must not be saved
                 keeper.save(i, state, best.facts)
                 raise results.Stopped(f'after step {i}')

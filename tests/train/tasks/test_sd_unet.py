@@ -76,15 +76,17 @@ def test_the_objective_is_the_error_of_v_and_of_the_cells(tiny, monkeypatch):
     net, batch = net_and_batch(tiny)
     noises = diffusion.read(sd_unet.SCHEDULER)
     params = jax.jit(lambda rng: sd_unet.begin(net, rng))(jax.random.key(1))
+    settings = {'cells': 0.5, 'objects': 3.0}
     loss = jax.jit(
         lambda params, batch, empty: sd_unet.objective(
-            net, noises, params, batch, {'empty': empty, 'cells': 0.5}, jax.random.key(2)
+            net, noises, params, batch, settings | {'empty': empty}, jax.random.key(2)
         )
     )
     total, parts = loss(params, batch, 0.0)
     assert parts['v'] == pytest.approx(1, abs=0.15)  # it answers 0 yet, and v has unit variance
     assert parts['cells'] == pytest.approx(np.log(17) + np.log(9), rel=1e-4)
-    assert total == pytest.approx(float(parts['v'] + 0.5 * parts['cells']), rel=1e-5)
+    assert total == pytest.approx(float(parts['weighted'] + 0.5 * parts['cells']), rel=1e-5)
+    assert parts['weighted'] == pytest.approx(float(parts['v']), rel=1e-5)  # alike in all cells
     # Once it answers something, it is the caption that it listens to, unless that is left out.
     params = jax.tree.map(lambda x: x + 0.05, params)
     other = batch | {'states': batch['states'][::-1]}

@@ -214,22 +214,22 @@ def test_a_training_begins_with_hes_weights_and_the_mean_colour():
 
 
 def test_a_fit_gives_what_predict_takes_and_survives_the_disk(tmp_path):
-    given = job(tmp_path / 'fit', validation=2)
-    params = shen_gan.fit(QUICK, given, jax.random.key(0))
+    asked = QUICK | {'weights': (1.0, 0.0, 100.0)}
+    given = job(tmp_path / 'fit', side=24, channels=1, validation=2)
+    params = shen_gan.fit(asked, given, jax.random.key(0))
     checkpoint.save(tmp_path / 'kept' / 'params', params, 'x')
     again = checkpoint.load(tmp_path / 'kept' / 'params', 'x')
-    made = net_of.predict(QUICK, again, given.voxels)
+    made = net_of.predict(asked, again, given.voxels)
     assert made.shape == given.target.shape
-    np.testing.assert_array_equal(made, net_of.predict(QUICK, params, given.voxels))
+    np.testing.assert_array_equal(made, net_of.predict(asked, params, given.voxels))
     assert {type(leaf) for leaf in jax.tree.leaves(params)} == {np.ndarray}
     np.testing.assert_allclose(params['mean'], given.target.mean((0, 1, 2)), rtol=1e-4)
     told = logged(tmp_path / 'fit')
-    wanted = {'image', 'feature', 'adversarial', 'discriminator_loss', 'discriminator_right'}
+    wanted = {'image', 'adversarial', 'discriminator_loss', 'discriminator_right'}
     wanted |= {'train_generator', 'train_discriminator', 'validate/loss', 'validate/correlation'}
     assert wanted <= told.keys()
-    assert told['validate/correlation'][-1] == pytest.approx(
-        float(params['validation_correlation'])
-    )
+    found = float(params['validation_correlation'])
+    assert told['validate/correlation'][-1] == pytest.approx(found)
 
 
 @pytest.mark.long
@@ -368,6 +368,8 @@ def test_training_on_simulated_rows_beats_the_mean_picture(tmp_path):
               'learning_rate': 1e-3, 'save_every': 200, 'log_every': 20}  # fmt: skip
     params = shen_gan.fit(chosen, given, jax.random.key(0))
     told = logged(tmp_path)
+    for name in ('image', 'feature', 'adversarial'):
+        assert np.isfinite(told[name]).all()
     for name in ('image', 'feature'):
         assert told[name][-1] < 0.7 * told[name][0]
     assert params['validation_correlation'] > params['validation_correlation_of_mean'] + 0.05
