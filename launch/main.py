@@ -4,6 +4,7 @@ configs/inspect.py decodes nothing: it writes a page on a data set (recon/inspec
 
 Any option of the resolved config can be changed: `--config.decoder.folds=10`. A changed
 `--config.decoder.name` or `--config.dataset.name` starts from that module's own defaults.
+Several processes for one run: launch/multihost.py.
 Exit codes: 0 done or stopped by SIGTERM, 2 the user's cause (one line says what), 1 our fault.
 """
 
@@ -12,7 +13,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from launch import ending, options
+from launch import ending, multihost, options
 from recon.core import settings
 
 USAGE = (
@@ -28,14 +29,22 @@ def main(argv: list[str]) -> int:
         return 0
     ending.speak()
     with ending.exit_codes() as ended:
+        argv, processes = multihost.take(argv)
         arguments = options.parse(argv, USAGE)  # a typo should not wait for jax
         workdir = pathlib.Path(arguments.workdir or f'runs/{arguments.name}')
         from recon import inspection, pipeline
 
         asked = inspection if settings.INSPECT in options.load(arguments) else pipeline
         cfg = options.resolve(arguments, asked.DEFAULTS)
-        with options.simulated_files(cfg, workdir) as cfg:
-            print(f'report: {asked.run(cfg, workdir, stop=lambda: ended.stop)}')
+        index = multihost.start(processes)
+        with (
+            multihost.folder(workdir, index) as own,
+            options.simulated_files(cfg, own) as cfg,
+        ):
+            shared = {'shared': workdir} if processes and asked is pipeline else {}
+            report = asked.run(cfg, own, stop=lambda: ended.stop, **shared)
+            if index == 0:
+                print(f'report: {report}')
     return ended.code
 
 

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from recon import targets
-from recon.core import errors, image, lookup, results, rng, types
+from recon.core import errors, image, lookup, results, rng, sharding, types
 from recon.train import job
 
 
@@ -183,6 +183,7 @@ class Experiment:
             zoo=self.cfg.zoo.to_dict(),
             seed=self.cfg.seed,
             stop=self.stop,
+            mesh=sharding.mesh(self.cfg.devices) if len(jax.devices()) > 1 else None,
         )
 
     def decode(self, fitted: dict, voxels: np.ndarray) -> dict:

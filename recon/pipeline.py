@@ -35,19 +35,22 @@ DEFAULTS = dict(
     permutations=1_000,
     audit=dict(audit.DEFAULTS),
     surface='',  # folder of the full fsaverage (surf/lh.inflated ...) to draw maps on
+    devices=1,  # that share one copy of a trained net's long parameters; all share the batch
     layout='',  # simulated files in this data set's layout, written by launch (`:smoke`)
 )
 
 AMONG = ('two_way', 'nway', 'brain_to_image', 'image_to_brain')  # each row against all others
 
 
-def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
+def run(cfg, workdir, stop=lambda: False, shared=None) -> pathlib.Path:
     """Runs the experiment `cfg` and leaves DIR as RUN_FOLDER.md says.
 
     Args:
       cfg: ConfigDict of a file in configs/.
       workdir: DIR; created when nothing is wrong with config and data.
       stop: asked after each stage; where it is true the run ends as `results.Stopped`.
+      shared: of several processes of one run, the folder in which they train together; each still
+        has a `workdir` of its own.
 
     Returns:
       The report's path.
@@ -73,12 +76,14 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
         results.Run(workdir, config, facts, started) as folder,
         log.Log(workdir / 'logs') as written,
     ):
-        this = experiment.Experiment(cfg, brain, jax.random.key(cfg.seed), workdir, stop)
+        this = experiment.Experiment(
+            cfg, brain, jax.random.key(cfg.seed), pathlib.Path(shared or workdir), stop
+        )
         steps = len(this.parts) + len(controls.names(cfg, areas)) + 3
         progress = log.Progress(steps, written, stop)
         fitted = {}
         for name in this.parts:
-            fitted[name] = load_or_fit(this, name, workdir / 'checkpoints' / name)
+            fitted[name] = load_or_fit(this, name)
             progress.step(f'fit_{name}')
 
         test = controls.rows_to_score(cfg, brain.test)
@@ -102,7 +107,7 @@ def run(cfg, workdir, stop=lambda: False) -> pathlib.Path:
         folder.status('running')
         report = html.write(workdir)
         progress.step('report')
-        checkpoint.forget(workdir / 'logs')  # of trainings that have ended
+        checkpoint.forget(this.folder / 'logs')  # of trainings that have ended
     return report
 
 
@@ -141,16 +146,17 @@ def kind(cfg) -> str:
     return 'reconstructions' if experiment.answer(cfg) == 'images' else 'predictions'
 
 
-def load_or_fit(this, name: str, path: pathlib.Path):
+def load_or_fit(this, name: str):
     """The parameters of a part: from the checkpoint of a stopped run, or fitted and saved.
 
     A checkpoint counts only for the same rows, targets, options and code.
     """
-    wanted = this.fingerprint(name)
+    wanted, path = this.fingerprint(name), this.folder / 'checkpoints' / name
     params = checkpoint.load(path, wanted)
     if params is None:
         params = this.fit(name)
-        checkpoint.save(path, params, wanted)
+        if jax.process_index() == 0:
+            checkpoint.save(path, params, wanted)
     return params
 
 

@@ -91,3 +91,9 @@ def test_what_cannot_be_divided_is_named():
 def test_without_a_mesh_a_batch_goes_to_the_default_device():
     found = sharding.place_batch(None)({'x': np.ones(3)})
     assert isinstance(found['x'], jax.Array)
+
+
+def test_with_one_process_all_is_here():
+    found = sharding.whole({'a': jax.numpy.ones(2), 'b': np.zeros(1)})
+    assert all(isinstance(leaf, np.ndarray) for leaf in found.values())
+    assert sharding.any_process(True) and not sharding.any_process(False)

@@ -1,7 +1,10 @@
+import types
+
 import numpy as np
 import pytest
 
-from recon.core import errors
+from recon.core import errors, sharding
+from recon.data import loader
 from recon.train import job
 
 
@@ -37,3 +40,17 @@ def test_rows_to_validate_on_that_are_given_are_kept():
 def test_a_share_that_leaves_no_image_is_refused(share):
     with pytest.raises(errors.ConfigError, match=f'validation={share} of 6'):
         made(range(6)).with_validation(share)
+
+
+def test_a_batch_is_rows_of_the_job_and_a_multiple_of_the_devices():
+    whole = made(range(7), seed=2)
+    np.testing.assert_array_equal(whole.rows(3, 4), loader.rows(2, 3, 7, 4))
+    shared = made(range(7), mesh=types.SimpleNamespace(shape={'data': 3, 'model': 1}))
+    with pytest.raises(errors.ConfigError, match='batch is 4 on 3 devices'):
+        shared.rows(0, 4)
+
+
+def test_a_state_is_divided_where_there_are_devices_to_divide_it_over():
+    assert made(range(3)).place(()) is None
+    found = made(range(3), mesh=sharding.mesh()).place((('w', ('data',)),))({'w': np.zeros(4)})
+    assert tuple(found['w'].spec) == ('data',)

@@ -59,3 +59,9 @@ def test_the_losses_of_a_training_are_a_curve(tmp_path):
     assert [s['name'] for s in found['series']] == ['training', 'validation']
     assert found['series'][0]['x'] == [10, 20] and found['series'][0]['y'] == [0.1, 0.05]
     assert found['series'][1]['y'] == [0.5]
+
+
+def test_other_processes_write_nothing(tmp_path):
+    with log.Silent(tmp_path / 'x', after=3) as written:
+        written.write(1, loss=2.0)
+    assert not (tmp_path / 'x').exists()

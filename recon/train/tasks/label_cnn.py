@@ -6,12 +6,14 @@ import math
 import jax
 import numpy as np
 
-from recon.core import errors, thresholds
-from recon.data import loader
+from recon.core import errors, sharding, thresholds
 from recon.decoders import label_cnn
 from recon.train import job as jobs
 from recon.train import loop, losses, optim, step
 from recon.train import state as states
+
+# The one kernel that is long; what is narrow lies whole on each device.
+RULES = (('dense0.kernel', (None, 'model')),)
 
 
 def fit(cfg, job: jobs.Job, rng) -> dict:
@@ -43,19 +45,23 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
     measure = functools.partial(label_cnn.measure, net, parts=parts)
 
     def batch_at(i):
-        chosen = loader.rows(job.seed, i, len(job), batch)
+        chosen = job.rows(i, batch)
         return {'voxels': rows[chosen], 'target': np.float32(job.target[chosen])}
 
     def validate(state):
         few = rows[: options['norm_rows']]
-        params = jax.device_get(state.params)
+        params = sharding.whole(state.params)
         return _scores(net, params, measure(params, few), job.validation, options)
 
+    state = states.create(
+        lambda key: net.init(key, rows[:1])['params'],
+        optimizer,
+        jax.random.fold_in(rng, 0),
+        place=job.place(RULES),
+    )
     state = loop.fit(
-        step.single(functools.partial(loss, net, options), optimizer),
-        states.create(
-            lambda key: net.init(key, rows[:1])['params'], optimizer, jax.random.fold_in(rng, 0)
-        ),
+        step.single(functools.partial(loss, net, options), optimizer, like=job.mesh and state),
+        state,
         batch_at,
         steps=steps,
         folder=job.folder,
@@ -66,8 +72,9 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
         validate=validate if job.validation else None,
         patience=options['patience'],
         settings=_plain(options) | {'seed': job.seed},
+        place=sharding.place_batch(job.mesh),
     )
-    params = jax.device_get(state.params)
+    params = sharding.whole(state.params)
     statistics = measure(params, rows)
     aside = job.validation or (job.voxels, job.target)
     given = label_cnn.logits(net, params, statistics, label_cnn.channels(aside[0], net), parts)

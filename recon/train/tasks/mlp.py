@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from recon.core import errors, solvers
-from recon.data import loader
+from recon.core import errors, sharding, solvers
 from recon.decoders import mlp
 from recon.train import job as jobs
 from recon.train import loop, losses, optim, step
 from recon.train import state as states
 
+# The two longest kernels over the devices that share a model; what is narrow lies whole on each.
+RULES = (('input.kernel', (None, 'model')), ('output.kernel', (None, 'model')))
 LOSSES = {'l1': jnp.abs, 'mse': jnp.square}
 _ELSEWHERE = ('name', 'log_every', 'save_epochs', 'predict_batch')  # change nothing that is learnt
 
@@ -60,10 +61,17 @@ def fit(cfg, job: jobs.Job, rng: Array) -> dict:
         optimizer,
         jax.random.fold_in(rng, 0),
         ema=ema > 0,
+        place=job.place(RULES),
     )
     objective = functools.partial(loss, net, settings)
     state = loop.fit(
-        step.single(objective, optimizer, ema=ema, accumulate=settings['accumulate']),
+        step.single(
+            objective,
+            optimizer,
+            ema=ema,
+            accumulate=settings['accumulate'],
+            like=job.mesh and state,
+        ),
         state,
         functools.partial(batch_at, job, settings['batch']),
         steps=steps,
@@ -75,6 +83,7 @@ def fit(cfg, job: jobs.Job, rng: Array) -> dict:
         validate=job.validation and functools.partial(_validated, settings, job),
         patience=patience,
         settings=_claimed(settings, job),
+        place=sharding.place_batch(job.mesh),
     )
     params = _params(state, job)
     if job.validation:
@@ -83,7 +92,7 @@ def fit(cfg, job: jobs.Job, rng: Array) -> dict:
             'validation_loss': np.array(_validated(settings, job, state)['loss'], np.float32),
             'mean_loss': np.array(_distance(settings, mean, job.validation[1]), np.float32),
         }
-    return jax.device_get(params)
+    return jax.tree.map(np.asarray, params)
 
 
 def begin(net: mlp.Net, voxels: int, rng: Array) -> dict:
@@ -93,7 +102,7 @@ def begin(net: mlp.Net, voxels: int, rng: Array) -> dict:
 
 def batch_at(job: jobs.Job, batch: int, i: int) -> dict:
     """The rows of step i: {'voxels': [batch v], 'target': [batch ...]}."""
-    chosen = loader.rows(job.seed, i, len(job), batch)
+    chosen = job.rows(i, batch)
     return {
         'voxels': np.asarray(job.voxels[chosen], np.float32),
         'target': np.asarray(job.target[chosen], np.float32),
@@ -127,7 +136,8 @@ def loss(net: mlp.Net, settings: dict, params: dict, batch: dict, rng: Array | N
 
 
 def _params(state: states.State, job: jobs.Job) -> dict:
-    return {'net': state.averaged, 'shape': np.array(job.target.shape[1:], np.int64)}
+    shape = np.array(job.target.shape[1:], np.int64)
+    return {'net': sharding.whole(state.averaged), 'shape': shape}
 
 
 def _validated(settings: dict, job: jobs.Job, state: states.State) -> dict:

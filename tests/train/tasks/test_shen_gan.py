@@ -282,8 +282,8 @@ def test_pictures_are_moved_and_their_border_is_repeated(tmp_path):
 def test_the_comparator_takes_gray_pictures_and_its_last_pooling(compare):
     last = terms.comparator('tiny/alexnet', '', True, {})
     assert last.layer == 'features.12'
-    gray = pictures(0, 2, channels=1)
-    np.testing.assert_array_equal(compare(gray), compare(np.repeat(gray, 3, -1)))
+    gray, see = pictures(0, 2, channels=1), jax.jit(compare.__call__)
+    np.testing.assert_array_equal(see(gray), see(np.repeat(gray, 3, -1)))
 
 
 def test_the_comparator_sees_the_border_where_it_is_to_see_all(compare):
@@ -293,7 +293,7 @@ def test_the_comparator_sees_the_border_where_it_is_to_see_all(compare):
     changed = np.zeros((1, SIDE, SIDE, 3), np.float32)
     changed[:, :3] = 1
     for whole in (True, False):
-        see = terms.Comparator(net, 'features.2', whole)
+        see = jax.jit(terms.Comparator(net, 'features.2', whole).__call__)
         differ = np.abs(np.asarray(see(changed) - see(np.zeros_like(changed)))).max()
         assert (differ > 0.01) == whole
 
@@ -332,7 +332,8 @@ def test_a_published_step_lowers_for_accelerators_too():
         ({'sums': 'mine'}, "'published' or 'own'"),
         ({'shift': 0.7}, '0 to 0.5'),
         ({'layer': 'conv9'}, 'features.12'),
-        ({'comparator': 'tiny/scheduler'}, 'the net is'),
+        ({'comparator': 'tiny/scheduler'}, 'no config.json'),
+        ({'comparator': 'tiny/unet'}, 'has no layers'),
         ({'patience': 1}, 'validation above 0'),
         ({'steps': 3, 'epochs': 2}, 'give one of them'),
     ],
