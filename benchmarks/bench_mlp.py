@@ -3,9 +3,10 @@
     python -m benchmarks.bench_mlp            39,548 voxels, batch 16 and 64 (5 minutes, 10 GB)
     python -m benchmarks.bench_mlp --quick    a small net, a minute; writes nothing
     python -m benchmarks.bench_mlp --heads=upsampler,direct --batches=16
+    python -m benchmarks.bench_mlp --compile  beside torch.compile too, which takes minutes to start
 
 Both start from the same float32 weights and take batches of numpy arrays; dropout is on, the loss
-is L1, the optimizer Adam. torch runs with its fused optimizer, eagerly and compiled where that
+is L1, the optimizer Adam. torch runs with its fused optimizer, eagerly, or compiled where that
 works. Times are of pairs in turn; the ratio is the median over pairs of ours to theirs.
 
 The floor of the optimizer: it reads parameters, gradients and both moments and writes all but the
@@ -159,7 +160,7 @@ def ratios(times: dict) -> dict:
     return out
 
 
-def measure(pair: Pair, batch: int, rounds: int) -> dict:
+def measure(pair: Pair, batch: int, rounds: int, compile_too: bool) -> dict:
     batches = pair.batches(batch)
     row = {'head': pair.settings['head'], 'batch': batch, 'parameters': pair.count}
     row['loss_difference'] = pair.difference(batches[0])
@@ -167,10 +168,11 @@ def measure(pair: Pair, batch: int, rounds: int) -> dict:
     start = time.perf_counter()
     calls['ours']()
     row['compile_s'] = time.perf_counter() - start
-    compiled = pair.theirs(batches, True)
     try:
-        compiled()
-        calls['torch compile'] = compiled
+        if compile_too:
+            compiled = pair.theirs(batches, True)
+            compiled()
+            calls['torch compile'] = compiled
     except Exception as error:  # noqa: BLE001  no compiler, or no support: one peer less
         row['torch compile'] = f'does not work here: {type(error).__name__}'
     times = _harness.interleaved(calls, rounds, warm_up=2)
@@ -193,6 +195,7 @@ def optimizer(pair: Pair, rounds: int, rate: float) -> dict:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--quick', action='store_true')
+    parser.add_argument('--compile', action='store_true')
     parser.add_argument('--heads', default='upsampler')
     parser.add_argument('--batches', default=','.join(map(str, BATCHES)))
     parser.add_argument('--rounds', type=int, default=ROUNDS)
@@ -203,7 +206,7 @@ def main():
     for head in options.heads.split(','):
         pair = Pair(sizes, head)
         for batch in map(int, options.batches.split(',')):
-            rows.append(measure(pair, batch, options.rounds))
+            rows.append(measure(pair, batch, options.rounds, options.compile))
             columns = [k for k in rows[-1] if k != 'seconds' and not k.startswith('range')]
             print(_harness.table(rows[-1:], tuple(columns)), flush=True)
         alone.append(optimizer(pair, options.rounds, rate))
