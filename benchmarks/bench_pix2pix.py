@@ -51,6 +51,17 @@ def ours(settings: dict, batches: list):
     return call, time.perf_counter() - start
 
 
+def norm(features: int):
+    """Batch norm by the batch; torch's own class refuses the single value of a bottleneck."""
+    import torch
+
+    class Norm(torch.nn.BatchNorm2d):
+        def forward(self, x):
+            return torch.batch_norm(x, self.weight, self.bias, None, None, True, 0.1, 1e-3, False)
+
+    return Norm(features, track_running_stats=False)
+
+
 def generator(levels: int, width: int):
     """The U-Net as torch's users write it."""
     import torch
@@ -64,12 +75,12 @@ def generator(levels: int, width: int):
             self.down, self.up = nn.ModuleList(), nn.ModuleList()
             for i, features in enumerate(widths):
                 layers = [nn.Conv2d(widths[i - 1] if i else 3, features, 4, 2, 1, bias=False)]
-                layers += [nn.BatchNorm2d(features, 1e-3, track_running_stats=False)] if i else []
+                layers += [norm(features)] if i else []
                 self.down.append(nn.Sequential(*layers, nn.LeakyReLU(0.2)))
             seen = widths[-1]
             for i in range(levels - 1, 0, -1):
                 layers = [nn.ConvTranspose2d(seen, widths[i - 1], 4, 2, 1, bias=False)]
-                layers += [nn.BatchNorm2d(widths[i - 1], 1e-3, track_running_stats=False)]
+                layers += [norm(widths[i - 1])]
                 layers += [nn.Dropout(0.5)] if i > levels - 4 else []
                 self.up.append(nn.Sequential(*layers, nn.ReLU()))
                 seen = 2 * widths[i - 1]
@@ -93,7 +104,7 @@ def discriminator(halvings: int, width: int):
     widths, layers, seen = nets.channels(width, halvings + 1), [], 6
     for i, features in enumerate(widths):
         layers += [nn.Conv2d(seen, features, 4, 2 if i < halvings else 1, 1, bias=False)]
-        layers += [nn.BatchNorm2d(features, 1e-3, track_running_stats=False)] if i else []
+        layers += [norm(features)] if i else []
         layers += [nn.LeakyReLU(0.2)]
         seen = features
     return nn.Sequential(*layers, nn.Conv2d(seen, 1, 4, 1, 1))
