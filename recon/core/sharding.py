@@ -87,6 +87,11 @@ def whole(tree):
     return jax.tree.map(gather, tree)
 
 
+def agreed(step: int, every: int) -> bool:
+    """Whether processes ask each other before this step: not in each, since all wait for it."""
+    return jax.process_count() == 1 or step % every == 0
+
+
 def any_process(flag: bool) -> bool:
     """Whether `flag` is set in one of the processes: all must ask in the same step."""
     if jax.process_count() == 1:

@@ -17,7 +17,7 @@ PARTS = ('generator', 'discriminator')
 
 
 def create(
-    inits: dict, optimizers: dict, rng, *, ema: bool = False, remember: bool = False, place=None
+    inits: dict, optimizers: dict, rng, *, ema: bool = False, switch: bool = False, place=None
 ) -> states.State:
     """The state before the first step: `params` and `opt_state` are {part: ...}.
 
@@ -26,8 +26,8 @@ def create(
       optimizers: {part: optax transformation}.
       rng: jax key of the parameters.
       ema: whether a running average of both is kept.
-      remember: `opt_state` also holds 'switch', {part: whether it trains in the next step}, for a
-        `switch` whose answer depends on the one before.
+      switch: whether a rule of `step` may hold one of the two: `opt_state` then also has 'switch',
+        {part: whether it trains in the next step}.
       place: as in `states.create`.
     """
 
@@ -35,7 +35,7 @@ def create(
         return {part: inits[part](jax.random.fold_in(rng, i)) for i, part in enumerate(PARTS)}
 
     def begin(params):
-        moves = {'switch': {part: jnp.ones((), bool) for part in PARTS}} if remember else {}
+        moves = {'switch': {part: jnp.ones((), bool) for part in PARTS}} if switch else {}
         return {part: optimizers[part].init(params[part]) for part in PARTS} | moves
 
     optimizer = optax.GradientTransformation(begin, None)
@@ -61,13 +61,9 @@ def step(
       generator_loss: `(fake, discriminator params, batch, rng) -> (scalar, {name: scalar})`; no
         gradient reaches the discriminator's parameters through it.
       optimizers: {part: optax transformation}, those of `create`.
-      switch: `switch(scalars) -> (train the discriminator?, train the generator?)` from the step's
-        own scalars, for steps that hold one of the two still; None trains both always. A net
-        that is held keeps its optimizer's state too. The generator then still sees the new
-        discriminator, since the losses that decide come before.
-        Where the state remembers (`create`), `switch(scalars, moves) -> {part: train it?}` decides
-        for the next step, given the same of this one, and the generator sees a discriminator that
-        is held as it is.
+      switch: `switch(scalars, moves) -> {part: train it?}` says which net is held in the next step,
+        given this step's scalars and what it said before; a held net keeps its parameters and its
+        optimizer's state. None trains both always.
       ema: decay of the running average, 0 for none.
       like: a state that is divided over devices, as in `step.single`.
 
@@ -78,44 +74,35 @@ def step(
 
     def one(state: states.State, batch: dict, rng):
         keys = [jax.random.fold_in(jax.random.fold_in(rng, state.step), i) for i in range(3)]
-        old = state.params
+        old, moves = state.params, state.opt_state.get('switch')
         fake, pull = jax.vjp(lambda p: generate(p, batch, keys[0]), old['generator'])
         (value_d, named_d), grads_d = jax.value_and_grad(discriminator_loss, has_aux=True)(
             old['discriminator'], jax.lax.stop_gradient(fake), batch, keys[1]
         )
-        moves = state.opt_state.get('switch')
-        new_d, opt_d = update('discriminator', state, grads_d)
-        if moves is not None:
-            new_d, opt_d = chosen('discriminator', moves, (new_d, opt_d), state)
+        new = {'discriminator': update('discriminator', state, grads_d, moves)}
         (value_g, named_g), grads_fake = jax.value_and_grad(generator_loss, has_aux=True)(
-            fake, new_d, batch, keys[2]
+            fake, new['discriminator'][0], batch, keys[2]
         )
         (grads_g,) = pull(grads_fake)
-        new_g, opt_g = update('generator', state, grads_g)
-        new = {'generator': (new_g, opt_g), 'discriminator': (new_d, opt_d)}
+        new['generator'] = update('generator', state, grads_g, moves)
         named = dict(named_d) | dict(named_g) | {'loss': value_g, 'discriminator_loss': value_d}
         named['grad_norm'] = optax.global_norm((grads_g, grads_d))
-        later = {}
-        if moves is not None:
-            later = {part: jnp.asarray(m, bool) for part, m in switch(named, moves).items()}
-        elif switch is not None:
-            moves = dict(zip(reversed(PARTS), switch(named), strict=True))
-        for part in moves or ():
-            new[part] = chosen(part, moves, new[part], state)
-            named[f'train_{part}'] = jnp.asarray(moves[part], jnp.float32)
         params, opt_state = ({part: pair[i] for part, pair in new.items()} for i in (0, 1))
-        opt_state |= {'switch': later} if later else {}
+        if moves is not None:
+            named |= {f'train_{part}': moves[part].astype(jnp.float32) for part in PARTS}
+            later = switch(named, moves)
+            opt_state['switch'] = {part: jnp.asarray(later[part], bool) for part in PARTS}
         averaged = steps.average(state.ema, params, state.step, ema) if ema else None
         return states.State(state.step + 1, params, opt_state, averaged), named
 
-    def update(part: str, state, grads):
+    def update(part: str, state, grads, moves):
+        """New parameters and optimizer's state of a part, or the old ones where it is held."""
         params = state.params[part]
         updates, opt_state = optimizers[part].update(grads, state.opt_state[part], params)
-        return optax.apply_updates(params, updates), opt_state
-
-    def chosen(part: str, moves, pair, state):
-        """The new parameters and optimizer's state, or the old ones where the part is held."""
-        was = state.params[part], state.opt_state[part]
-        return jax.tree.map(functools.partial(jnp.where, moves[part]), pair, was)
+        new = optax.apply_updates(params, updates), opt_state
+        if moves is None:
+            return new
+        was = params, state.opt_state[part]
+        return jax.tree.map(functools.partial(jnp.where, moves[part]), new, was)
 
     return steps.compiled(one, like)

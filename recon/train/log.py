@@ -5,6 +5,7 @@ import pathlib
 import sys
 import time
 
+import jax
 from absl import logging
 
 from recon.core import results
@@ -66,6 +67,11 @@ class Silent:
 
     def write(self, step: int, **scalars: float) -> None:
         """Nothing."""
+
+
+def of_process(folder: pathlib.Path, after: int):
+    """The log of a training: the first process writes it, others nothing."""
+    return (Log if jax.process_index() == 0 else Silent)(folder, after=after)
 
 
 def _event_writer(folder: pathlib.Path, after: int | None):

@@ -40,8 +40,7 @@ def fit(
     Args:
       step: `step(state, batch, rng) -> (state, {name: scalar})`, as step.py makes it.
       state: as `states.create` gives it; not to be used any more afterwards.
-      batch_at: `batch_at(i) -> dict of numpy arrays`, a pure function of the step i, called in a
-        thread of its own, a little ahead.
+      batch_at: `batch_at(i) -> dict of numpy arrays`, a pure function of i, called ahead in a thread.
       steps: updates of the whole training.
       folder: holds `checkpoints/`, `metrics.jsonl` and TensorBoard events.
       rng: jax key, the same in each step; the step folds its number into it.
@@ -52,8 +51,7 @@ def fit(
       patience: the training ends early when the 'loss' of `validate` has not been lower than its
         lowest for more checkpoints than this, and the state of the lowest is returned.
       settings: JSON-able; a folder that was trained with others is refused.
-
-      place: puts a batch on the devices, as `sharding.place_batch` makes it.
+      place: puts a batch on the devices (`sharding.place_batch`).
 
     Returns:
       The state after the last step, or the best one where `patience` is given.
@@ -73,12 +71,11 @@ def fit(
         best.resume(facts)
         first = int(state.step)
         end = first if best.over else steps
-        writer = log.Log if jax.process_index() == 0 else log.Silent
-        written = stack.enter_context(writer(folder, after=first))
+        written = stack.enter_context(log.of_process(folder, first))
         batches = stack.enter_context(_Batches(lambda i: place(batch_at(i)), first, end))
         pending = _Pending(written, first, steps, log_every)
         for i in range(first, end):
-            if (jax.process_count() == 1 or i % log_every == 0) and sharding.any_process(stop()):
+            if sharding.agreed(i, log_every) and sharding.any_process(stop()):
                 pending.read()  # a state that is not finite must not be saved
                 keeper.save(i, state, best.facts)
                 raise results.Stopped(f'after step {i}')

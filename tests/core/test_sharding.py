@@ -97,3 +97,7 @@ def test_with_one_process_all_is_here():
     found = sharding.whole({'a': jax.numpy.ones(2), 'b': np.zeros(1)})
     assert all(isinstance(leaf, np.ndarray) for leaf in found.values())
     assert sharding.any_process(True) and not sharding.any_process(False)
+
+
+def test_a_process_that_is_alone_may_stop_before_any_step():
+    assert all(sharding.agreed(step, 10) for step in (0, 1, 19))

@@ -62,6 +62,7 @@ def test_the_losses_of_a_training_are_a_curve(tmp_path):
 
 
 def test_other_processes_write_nothing(tmp_path):
+    assert isinstance(log.of_process(tmp_path, 0), log.Log)
     with log.Silent(tmp_path / 'x', after=3) as written:
         written.write(1, loss=2.0)
     assert not (tmp_path / 'x').exists()

@@ -61,11 +61,8 @@ def fit(decoder, cfg, job: jobs.Job, rng) -> dict:
         made = decoder.predict(settings, finish(state), job.validation[0])
         return {'loss': distance(settings['loss'], made, job.validation[1])}
 
-    state = states.create(
-        lambda rng: net.init(rng, jnp.zeros((1, *x.shape[1:])))['params'],
-        optimizer,
-        jax.random.fold_in(rng, 0),
-    )
+    begin = lambda rng: net.init(rng, jnp.zeros((1, *x.shape[1:])))['params']  # noqa: E731
+    state = states.create(begin, optimizer, jax.random.fold_in(rng, 0))
     patience = settings['patience']
     state = loop.fit(
         step.single(functools.partial(loss, net, settings['loss']), optimizer),

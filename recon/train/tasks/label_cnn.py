@@ -53,12 +53,8 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
         params = sharding.whole(state.params)
         return _scores(net, params, measure(params, few), job.validation, options)
 
-    state = states.create(
-        lambda key: net.init(key, rows[:1])['params'],
-        optimizer,
-        jax.random.fold_in(rng, 0),
-        place=job.place(RULES),
-    )
+    begin = lambda key: net.init(key, rows[:1])['params']  # noqa: E731
+    state = states.create(begin, optimizer, jax.random.fold_in(rng, 0), place=job.place(RULES))
     state = loop.fit(
         step.single(functools.partial(loss, net, options), optimizer, like=job.mesh and state),
         state,

@@ -196,9 +196,8 @@ def training(options, net, shape, mean, compare, steps, rng):
     decay = optax.add_decayed_weights(options['discriminator_decay'], _kernels)
     optimizers['discriminator'] = optax.chain(decay, optim.make(options, steps))
     if options['weights'][2]:
-        remember = bool(options['switch'])
-        state = adversarial.create(inits, optimizers, rng, ema=ema > 0, remember=remember)
-        rule = terms.switch if remember else None
+        rule = terms.switch if options['switch'] else None
+        state = adversarial.create(inits, optimizers, rng, ema=ema > 0, switch=bool(rule))
         return state, adversarial.step(*parts, optimizers, switch=rule, ema=ema)
 
     def alone(params, batch, rng):
