@@ -40,7 +40,7 @@ def fit(
     Args:
       step: `step(state, batch, rng) -> (state, {name: scalar})`, as step.py makes it.
       state: as `states.create` gives it; not to be used any more afterwards.
-      batch_at: `batch_at(i) -> dict of numpy arrays`, a pure function of i, called ahead in a thread.
+      batch_at: `batch_at(i) -> dict of numpy arrays`, pure, called ahead in a thread.
       steps: updates of the whole training.
       folder: holds `checkpoints/`, `metrics.jsonl` and TensorBoard events.
       rng: jax key, the same in each step; the step folds its number into it.
