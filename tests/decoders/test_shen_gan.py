@@ -61,22 +61,38 @@ def test_pictures_of_any_size_come_out_and_are_judged(shape, strides):
     assert out.shape == (5, 2)
 
 
-@pytest.mark.parametrize(('channels', 'features'), [(3, 5), (20, 2)])
-def test_a_transposed_convolution_is_torchs(channels, features):
+@pytest.mark.parametrize(('channels', 'features'), [(3, 5), (20, 2), (3, 17)])
+def test_a_transposed_convolution_is_torchs_and_its_gradients_are(channels, features):
+    """Of each of the forms that are taken by the numbers of channels."""
     x, kernel = normal(0, 2, 5, 3, channels), normal(1, 4, 4, channels, features)
+    slope = normal(2, 2, 10, 6, features)
+    ours, pull = jax.vjp(jax.jit(layers.deconv), x, kernel)
+    given = reference.nchw(x).requires_grad_(), torch.tensor(kernel, requires_grad=True)
     wanted = torch.nn.functional.conv_transpose2d(
-        reference.nchw(x), torch.from_numpy(kernel).permute(2, 3, 0, 1), stride=2, padding=1
+        given[0], given[1].permute(2, 3, 0, 1), stride=2, padding=1
     )
-    assert reference.relative(jax.jit(layers.deconv)(x, kernel), reference.nhwc(wanted)) < 1e-5
+    wanted.backward(reference.nchw(slope))
+    assert reference.relative(ours, reference.nhwc(wanted)) < 1e-5
+    of_x, of_kernel = pull(slope)
+    assert reference.relative(of_x, reference.nhwc(given[0].grad)) < 1e-5
+    assert reference.relative(of_kernel, given[1].grad) < 1e-5
 
 
 @pytest.mark.parametrize(
     ('size', 'stride', 'pad', 'channels'),
-    [(7, 4, 0, 3), (5, 1, 0, 3), (3, 2, 0, 3), (3, 2, 0, 9), (7, 4, 2, 9), (3, 1, 1, 3)],
+    [
+        (7, 4, 0, 3),
+        (5, 1, 0, 3),
+        (3, 2, 0, 3),
+        (3, 2, 0, 9),
+        (7, 4, 2, 9),
+        (3, 1, 1, 3),
+        (5, 1, 0, 9),
+    ],
 )
 def test_a_convolution_is_torchs(size, stride, pad, channels):
     run = jax.jit(layers.conv, static_argnums=(2, 3))
-    for side in (15, 18) if channels > 3 else (16, 17):
+    for side in (15, 22) if channels > 3 else (16, 17):
         x, kernel = normal(0, 2, side, side + 2, channels), normal(1, size, size, channels, 4)
         wanted = torch.nn.functional.conv2d(
             reference.nchw(x),
