@@ -11,7 +11,8 @@ SPEC = dict(net='image', layer='pixels', size=(), standardise=False)
 
 def config(wanted, **zoo):
     named = {k: SPEC | v for k, v in wanted.items()}
-    return ml_collections.ConfigDict({'targets': named, 'zoo': targets.ZOO | zoo})
+    plain = {'targets': named, 'zoo': targets.ZOO | zoo, 'generator': {'chain': ()}}
+    return ml_collections.ConfigDict(plain)
 
 
 def test_reading_in_parts_gives_what_reading_at_once_gives(monkeypatch):
