@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from recon.core import batch_norm, blocks, errors, resize, solvers
+from recon.core import batch_norm, batches, blocks, errors, resize, solvers
 
 DEFAULTS = dict(
     widths=(32, 64, 128),  # channels of each block
@@ -162,16 +162,10 @@ def predict(cfg, params: dict, voxels: Float[np.ndarray, 'k ...']) -> np.ndarray
             'cnn2d.predict',
             f'the net was trained on {wanted}',
         )
-    size = min(cfg.get('predict_batch', DEFAULTS['predict_batch']), max(len(given), 1))
     held = {'params': params['net'], 'batch_stats': params['statistics']}
-    held = jax.tree.map(jnp.asarray, held)
-    out = np.empty((len(given), *net.out_shape), np.float32)
-    for start in range(0, len(given), size):
-        part = np.zeros((size, *wanted), np.float32)  # the last batch is filled up: one size
-        some = given[start : start + size]
-        part[: len(some)] = some
-        out[start : start + size] = _apply(net, held, part)[: len(some)]
-    return out
+    run = functools.partial(_apply, net, jax.tree.map(jnp.asarray, held))
+    size = cfg.get('predict_batch', DEFAULTS['predict_batch'])
+    return batches.apply(run, given, size, net.out_shape)
 
 
 @functools.partial(jax.jit, static_argnums=0)

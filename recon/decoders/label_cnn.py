@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from recon.core import errors, solvers
+from recon.core import batches, errors, solvers
 
 DEFAULTS = dict(
     widths=(32, 64, 128),  # channels of each block
@@ -215,12 +215,8 @@ def measure(net: Net, params: dict, rows: Float[np.ndarray, 'n v c'], parts: int
 
 def logits(net: Net, params: dict, statistics: dict, rows, parts: int = 64) -> np.ndarray:
     """[n labels] float32, `parts` rows at a time; one compilation for all parts."""
-    out, size = [], min(parts, len(rows))
-    for start in range(0, len(rows), parts):
-        part = rows[start : start + parts]
-        padded = np.pad(part, ((0, size - len(part)), (0, 0), (0, 0)))
-        out.append(np.asarray(_logits(net, params, statistics, padded))[: len(part)])
-    return np.concatenate(out)
+    run = functools.partial(_logits, net, params, statistics)
+    return batches.apply(run, rows, parts, (net.labels,))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from recon.core import autoencoder, blocks, errors, solvers
+from recon.core import autoencoder, batches, blocks, errors, solvers
 
 DEFAULTS = dict(
     width=2048,  # units of the hidden layers
@@ -179,15 +179,9 @@ def predict(cfg, params: dict, voxels: Float[np.ndarray, 'k v']) -> np.ndarray:
         raise errors.DataInvalid(
             f'{voxels.shape[1]} voxels', 'mlp.predict', f'the net was trained on {wanted}'
         )
-    size = min(cfg.get('predict_batch', DEFAULTS['predict_batch']), len(voxels))
-    held = jax.tree.map(jnp.asarray, params['net'])
-    out = np.empty((len(voxels), *net.out_shape), np.float32)
-    for start in range(0, len(voxels), size):
-        rows = np.zeros((size, wanted), np.float32)  # the last batch is filled up: one size
-        part = voxels[start : start + size]
-        rows[: len(part)] = part
-        out[start : start + size] = _apply(net, held, rows)[: len(part)]
-    return out
+    run = functools.partial(_apply, net, jax.tree.map(jnp.asarray, params['net']))
+    size = cfg.get('predict_batch', DEFAULTS['predict_batch'])
+    return batches.apply(run, np.asarray(voxels, np.float32), size, net.out_shape)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from recon.core import errors
+from recon.core import batches, errors
 from recon.core import rng as rngs
 from recon.decoders import _shen_layers as layers
 
@@ -245,14 +245,8 @@ def predict(cfg, params: dict, voxels: Float[np.ndarray, 'k ...']) -> np.ndarray
     if cfg.get('noise_input', DEFAULTS['noise_input']):
         rows = noise(0, 'predict', rows.shape)
     rows = rows * np.float32(cfg.get('gain', DEFAULTS['gain']))
-    size = min(_BATCH, max(len(rows), 1))
-    out = np.empty((len(rows), *net.shape), np.float32)
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        fill = np.zeros((size - len(part), *rows.shape[1:]), np.float32)
-        made = _program(net)(params['net'], params['mean'], np.concatenate([part, fill]))
-        out[start : start + size] = made[: len(part)]
-    return out
+    run = functools.partial(_program(net), params['net'], params['mean'])
+    return batches.apply(run, rows, _BATCH, net.shape)
 
 
 def describe(cfg, params: dict) -> dict:

@@ -4,13 +4,12 @@ Source: Rombach et al. 2022, section 3.1; the second half of MindEye's low-level
 """
 
 import functools
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recon.core import errors
+from recon.core import batches, errors
 from recon.zoo import catalog, sd_vae, weights
 
 DEFAULTS = dict(
@@ -35,9 +34,7 @@ def load(cfg, zoo: dict) -> dict:
       DataMissing: it is not there.  ConfigError: the net is no autoencoder.
     """
     name = cfg.get('net', DEFAULTS['net'])
-    path = zoo.get('path', '')
-    own = pathlib.Path(path) / name
-    folder = own if path and own.is_dir() else catalog.resolve(name, path or None)
+    folder = catalog.resolve(name, zoo.get('path') or None)
     net = weights.load(folder, compute=jnp.dtype(zoo.get('dtype', 'float32')))
     if not isinstance(net.module, sd_vae.AutoencoderKL):
         raise errors.ConfigError(
@@ -70,14 +67,11 @@ def generate(cfg, params: dict, decoded: dict, rng=None) -> dict:
             'generators.vae',
             f'{net.folder} takes [n h w {depth}]: decode its layer latents',
         )
-    size = max(1, min(cfg.get('batch', DEFAULTS['batch']), len(latents)))
-    parts = []
-    for start in range(0, len(latents), size):
-        part = latents[start : start + size]
-        short = size - len(part)  # the last batch is filled up: one compilation
-        rows = np.pad(part, ((0, short), *[(0, 0)] * 3))
-        parts.append(np.asarray(_pictures(net.module, net.params, rows))[: len(part)])
-    return dict(decoded) | {'images': np.concatenate(parts)}
+    run = functools.partial(_pictures, net.module, net.params)
+    factor = 2 ** (len(net.config.block_out_channels) - 1)
+    shape = (latents.shape[1] * factor, latents.shape[2] * factor, 3)
+    size = cfg.get('batch', DEFAULTS['batch'])
+    return dict(decoded) | {'images': batches.apply(run, latents, size, shape)}
 
 
 @functools.partial(jax.jit, static_argnums=0)
