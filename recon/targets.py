@@ -85,9 +85,6 @@ def measure(cfg, name: str, images: types.Images, ids) -> np.ndarray:
 
 
 def _folder(cfg, net: str) -> pathlib.Path:
-    own = pathlib.Path(cfg.zoo.path) / net
-    if cfg.zoo.path and own.is_dir():
-        return own
     return catalog.resolve(net, cfg.zoo.path or None)
 
 

@@ -145,9 +145,6 @@ def _folder(feature: str, net: str, path) -> pathlib.Path:
     """Where the weights of a feature lie; ConfigError, with what to run, where they are not."""
     from recon.zoo import catalog
 
-    own = pathlib.Path(path) / net
-    if path and net in protocols.NETS and own.is_dir():
-        return own
     try:
         return catalog.resolve(net, path or None)
     except errors.DataMissing as error:

@@ -170,7 +170,8 @@ def resolve(name, cache=None, offline: bool = True) -> pathlib.Path:
 
     Args:
       name: a path; 'tiny/<part>', embedded; a name of ENTRIES; or 'org/name[/part]' of the hub.
-      cache: folder of the hub's cache; None takes huggingface_hub's own.
+      cache: a folder of nets by name, which come first, or of the hub's cache; None takes
+        huggingface_hub's own.
       offline: False lets huggingface_hub download what is not there; never a pickle.
 
     Raises:
@@ -180,6 +181,10 @@ def resolve(name, cache=None, offline: bool = True) -> pathlib.Path:
     text = str(name)
     if text == 'tiny' or text.startswith('tiny/'):
         return _tiny(text)
+    if cache is not None and text and not pathlib.PurePath(text).is_absolute():
+        own = pathlib.Path(cache).expanduser() / text
+        if own.is_dir():
+            return _folders.snapshot(own)
     if isinstance(name, pathlib.PurePath) or (text and pathlib.Path(text).expanduser().exists()):
         return _folders.snapshot(text)
     entry = ENTRIES.get(text)

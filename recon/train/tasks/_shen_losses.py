@@ -10,7 +10,6 @@ released code's numbers.
 
 import dataclasses
 import importlib
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -63,9 +62,7 @@ def comparator(name: str, layer: str, whole: bool, zoo: dict) -> Comparator:
     Raises:
       ConfigError: a net without layers, or no such layer.  DataMissing: it is not there.
     """
-    cache = zoo.get('path') or None
-    own = pathlib.Path(cache or '') / name
-    folder = own if cache and own.is_dir() else catalog.resolve(name, cache)
+    folder = catalog.resolve(name, zoo.get('path') or None)
     net = weights.load(folder, compute=jnp.dtype(zoo.get('dtype') or 'float32'))
     file = _file(net)
     if not hasattr(net.module, 'layers'):
