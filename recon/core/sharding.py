@@ -35,11 +35,11 @@ def mesh(model: int = 1, devices=None) -> Mesh:
     return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 2, devices=devices)
 
 
-def by_rules(mesh: Mesh, rules):
+def by_rules(mesh: Mesh | None, rules):
     """A function from a pytree of shapes to the same tree of shardings.
 
     Args:
-      mesh: of `mesh`.
+      mesh: of `mesh`; None gives None, all on one device.
       rules: ((regular expression, axes), ...): the first that is found in a leaf's dotted path
         says over which axis of the mesh each axis of the leaf is divided ('data', 'model', both as
         a tuple, or None); a leaf that none matches lies whole on every device. The optimizer's
@@ -57,13 +57,30 @@ def by_rules(mesh: Mesh, rules):
         _check(mesh, name, leaf.shape, axes)
         return NamedSharding(mesh, PartitionSpec(*axes))
 
+    if mesh is None:
+        return None
     return lambda shapes: jax.tree_util.tree_map_with_path(place, shapes)
+
+
+def share(mesh: Mesh | None) -> tuple[int, int]:
+    """(part, parts): which part of a batch this process gives to `place_batch`.
+
+    Processes whose devices hold the same rows (they share the parameters of one copy) give the same
+    part.
+    """
+    if mesh is None:
+        return 0, 1
+    held = {}
+    for (row, _), device in np.ndenumerate(mesh.devices):
+        held.setdefault(device.process_index, set()).add(row)
+    parts = sorted(set(map(frozenset, held.values())), key=min)
+    return parts.index(frozenset(held[jax.process_index()])), len(parts)
 
 
 def place_batch(mesh: Mesh | None):
     """A function that puts a batch (a pytree of arrays) on the devices, rows over 'data'.
 
-    Each process gives its own rows, in the order of processes; a scalar lies whole on all.
+    Each process gives its own part (`share`); a scalar lies whole on all.
     """
     if mesh is None:
         return jax.device_put
@@ -72,6 +89,27 @@ def place_batch(mesh: Mesh | None):
         leaf = np.asarray(leaf)
         spec = PartitionSpec('data') if leaf.ndim else PartitionSpec()
         return jax.make_array_from_process_local_data(NamedSharding(mesh, spec), leaf)
+
+    return lambda batch: jax.tree.map(place, batch)
+
+
+def place_same(mesh: Mesh | None):
+    """Like `place_batch`, where every process gives the whole batch and keeps its part of it.
+
+    Raises:
+      ConfigError: from the function, for rows that the devices do not divide.
+    """
+    if mesh is None:
+        return jax.device_put
+
+    def place(leaf):
+        if leaf.shape[0] % mesh.shape['data']:
+            raise errors.ConfigError(
+                f'a batch of {leaf.shape[0]} on {mesh.shape["data"]} devices',
+                'batch',
+                'a multiple of that number',
+            )
+        return jax.device_put(leaf, NamedSharding(mesh, PartitionSpec('data')))
 
     return lambda batch: jax.tree.map(place, batch)
 

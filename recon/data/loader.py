@@ -6,24 +6,24 @@ import numpy as np
 
 
 def rows(
-    seed: int, step: int, n: int, batch: int, process: int = 0, processes: int = 1
+    seed: int, step: int, n: int, batch: int, part: int = 0, parts: int = 1
 ) -> np.ndarray:
-    """[batch / processes] int64 in [0, n): the rows of the batch `step` that a process reads.
+    """[batch / parts] int64 in [0, n): the rows of one part of the batch `step`.
 
     Every row comes once in each run of n; a batch may begin with the end of one and go on with the
-    next. All processes together read the same rows, in the same order, whatever their number.
+    next. All parts together are the same rows, in the same order, whatever their number.
 
     Args:
       seed: of the order.
       step: of the training, from 0.
       n: rows of the training set.
-      batch: rows of a step, over all processes.
-      process: index of this process.
-      processes: how many there are; their number divides `batch`.
+      batch: rows of a step, all parts together.
+      part: which part this process reads (`sharding.share`).
+      parts: how many there are; their number divides `batch`.
     """
-    assert batch % processes == 0, f'a batch of {batch} in {processes} processes'
-    size = batch // processes
-    first = step * batch + process * size
+    assert batch % parts == 0, f'a batch of {batch} in {parts} parts'
+    size = batch // parts
+    first = step * batch + part * size
     position = np.arange(first, first + size)
     epoch, place = np.divmod(position, n)
     out = np.empty(size, np.int64)

@@ -8,13 +8,13 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from recon.core import errors, sharding
 from recon.core import rng as rngs
 from recon.data import loader
+from recon.train import optim
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +59,22 @@ class Job:
             raise errors.ConfigError(
                 f'batch is {batch} on {devices} devices', 'decoder', 'a multiple of that number'
             )
-        here = jax.process_index(), jax.process_count()
-        return loader.rows(self.seed, step, len(self), batch, *here)
+        return loader.rows(self.seed, step, len(self), batch, *sharding.share(self.mesh))
+
+    def steps(self, settings: dict, where: str = 'decoder') -> int:
+        """Steps of the training that `settings` gives in epochs, steps or examples.
+
+        Raises:
+          ConfigError: it gives none of them, or two; `where` is the block of the config.
+        """
+        found = optim.length(settings, batch=settings['batch'], examples=len(self))
+        if found is None:
+            raise errors.ConfigError('epochs and steps are 0', where, 'give one of them')
+        return found
 
     def place(self, rules):
         """Where the state of a training lies, for `states.create`; `rules` as in `sharding`."""
-        return self.mesh and sharding.by_rules(self.mesh, rules)
+        return sharding.by_rules(self.mesh, rules)
 
     def with_validation(self, share: float) -> 'Job':
         """The same job with rows to validate on: its own, or `share` of its images put aside.

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import types
 
 import jax
 import numpy as np
@@ -88,9 +89,41 @@ def test_what_cannot_be_divided_is_named():
         sharding.mesh(3)
 
 
+@pytest.mark.parametrize(
+    ('processes', 'parts'),
+    [
+        ([[0], [1]], [(0, 2), (1, 2)]),
+        ([[0, 1]], [(0, 1), (0, 1)]),  # both hold half of every parameter, and all rows
+        ([[0, 0], [1, 1]], [(0, 2), (1, 2)]),
+        ([[0, 2], [0, 2], [1, 3], [1, 3]], [(0, 2), (1, 2), (0, 2), (1, 2)]),
+        ([[1], [0], [0], [1]], [(1, 2), (0, 2)]),  # a process's rows need not be neighbours
+    ],
+)
+def test_processes_that_hold_the_same_rows_read_the_same_part(monkeypatch, processes, parts):
+    devices = np.empty((len(processes), len(processes[0])), object)
+    for at, process in np.ndenumerate(np.array(processes)):
+        devices[at] = types.SimpleNamespace(process_index=process)
+    for process, part in enumerate(parts):
+        monkeypatch.setattr(jax, 'process_index', lambda process=process: process)
+        assert sharding.share(types.SimpleNamespace(devices=devices)) == part
+
+
+def test_without_a_mesh_a_process_reads_whole_batches():
+    assert sharding.share(None) == (0, 1)
+
+
+def test_a_batch_that_every_process_has_is_divided_by_rows():
+    found = sharding.place_same(sharding.mesh())({'x': np.ones((4, 2))})
+    assert tuple(found['x'].sharding.spec) == ('data',)
+    three = types.SimpleNamespace(shape={'data': 3})
+    with pytest.raises(errors.ConfigError, match='a batch of 4 on 3 devices'):
+        sharding.place_same(three)({'x': np.ones((4, 2))})
+
+
 def test_without_a_mesh_a_batch_goes_to_the_default_device():
-    found = sharding.place_batch(None)({'x': np.ones(3)})
-    assert isinstance(found['x'], jax.Array)
+    for place in (sharding.place_batch(None), sharding.place_same(None)):
+        assert isinstance(place({'x': np.ones(3)})['x'], jax.Array)
+    assert sharding.by_rules(None, ()) is None
 
 
 def test_with_one_process_all_is_here():

@@ -54,3 +54,10 @@ def test_a_state_is_divided_where_there_are_devices_to_divide_it_over():
     assert made(range(3)).place(()) is None
     found = made(range(3), mesh=sharding.mesh()).place((('w', ('data',)),))({'w': np.zeros(4)})
     assert tuple(found['w'].spec) == ('data',)
+
+
+def test_a_length_is_in_steps_and_has_to_be_given():
+    rows = made(range(20))
+    assert rows.steps({'batch': 4, 'epochs': 3, 'steps': 0}) == 15
+    with pytest.raises(errors.ConfigError, match='epochs and steps are 0'):
+        rows.steps({'batch': 4, 'epochs': 0, 'steps': 0})

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from recon.core import batch_norm, errors
+from recon.core import batch_norm, errors, sharding
 from recon.data import loader
 from recon.train import job as jobs
 from recon.train import loop, optim, step
@@ -40,9 +40,7 @@ def fit(decoder, cfg, job: jobs.Job, rng) -> dict:
     job = job.with_validation(settings['validation'])
     net, x = decoder.build(settings, job.target.shape[1:]), decoder.rows(settings, job.voxels)
     lengths = {'batch': settings['batch'], 'examples': len(job)}
-    steps = optim.length(settings, **lengths)
-    if steps is None:
-        raise errors.ConfigError('epochs and steps are 0', 'decoder', 'give one of them')
+    steps = job.steps(settings)
     optimizer = optim.make(settings, steps)
 
     def batch_at(i):
@@ -62,10 +60,11 @@ def fit(decoder, cfg, job: jobs.Job, rng) -> dict:
         return {'loss': distance(settings['loss'], made, job.validation[1])}
 
     begin = lambda rng: net.init(rng, jnp.zeros((1, *x.shape[1:])))['params']  # noqa: E731
-    state = states.create(begin, optimizer, jax.random.fold_in(rng, 0))
-    patience = settings['patience']
+    state = states.create(begin, optimizer, jax.random.fold_in(rng, 0), place=job.place(()))
     state = loop.fit(
-        step.single(functools.partial(loss, net, settings['loss']), optimizer),
+        step.single(
+            functools.partial(loss, net, settings['loss']), optimizer, like=job.mesh and state
+        ),
         state,
         batch_at,
         steps=steps,
@@ -75,8 +74,9 @@ def fit(decoder, cfg, job: jobs.Job, rng) -> dict:
         log_every=settings['log_every'],
         stop=job.stop,
         validate=validate if job.validation else None,
-        patience=None if patience < 0 else patience,
+        patience=settings['patience'] if settings['patience'] >= 0 else None,
         settings=_claimed(settings, job, x),
+        place=sharding.place_same(job.mesh),
     )
     params = finish(state)
     if job.validation:

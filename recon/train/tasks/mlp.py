@@ -51,9 +51,7 @@ def fit(cfg, job: jobs.Job, rng: Array) -> dict:
         )
     net = mlp.build(settings, job.target.shape[1:])
     lengths = {'batch': settings['batch'], 'examples': len(job)}
-    steps = optim.length(settings, **lengths)
-    if steps is None:
-        raise errors.ConfigError('epochs and steps are 0', 'decoder', 'give one of them')
+    steps = job.steps(settings)
     optimizer = optim.make(settings, steps)
     ema = settings['ema']
     state = states.create(

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recon.core import batch_norm, errors, image
+from recon.core import batch_norm, errors, image, sharding
 from recon.core import rng as rngs
 from recon.data import loader
 from recon.data.preprocess import jitter
@@ -46,11 +46,10 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
     given = pix2pix.as_condition(settings, job.voxels)
     nets = pix2pix.build(settings, job.target.shape[1:])
     lengths = {'batch': settings['batch'], 'examples': len(job)}
-    steps = optim.length(settings, **lengths)
-    if steps is None:
-        raise errors.ConfigError('epochs and steps are 0', 'generator.pix2pix', 'give one of them')
+    steps = job.steps(settings, 'generator.pix2pix')
     batches = functools.partial(batch_at, settings, job, given)
-    update, state = _trained(settings, terms, nets, batches(0), steps, jax.random.fold_in(rng, 0))
+    key = jax.random.fold_in(rng, 0)
+    update, state = _trained(settings, terms, nets, batches(0), steps, key, job.mesh)
     patience = settings['patience']
     finish = functools.partial(_finished, settings, terms, nets, job, given)
     draws = jax.random.fold_in(rng, 2)
@@ -68,6 +67,7 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
         and (lambda state: _validated(settings, finish(state, draws), job.validation, draws)),
         patience=None if patience < 0 else patience,
         settings=_claimed(settings, job, given),
+        place=sharding.place_same(job.mesh),
     )
     return finish(state, draws)
 
@@ -130,7 +130,7 @@ def objectives(settings: dict, terms: tuple[str, ...], nets) -> dict:
     return {'make': make, 'discriminator': of_discriminator, 'generator': of_generator}
 
 
-def _trained(settings: dict, terms, nets, batch: dict, steps: int, rng):
+def _trained(settings: dict, terms, nets, batch: dict, steps: int, rng, mesh=None):
     """(step, state) of both nets, or of the generator alone where nothing is adversarial."""
     parts, ema = objectives(settings, terms, nets), settings['ema']
     shape = jax.eval_shape(lambda b: _input(settings, b), batch)
@@ -147,15 +147,19 @@ def _trained(settings: dict, terms, nets, batch: dict, steps: int, rng):
     if 'adversarial' in terms:
         optimizers = {part: optim.make(settings, steps) for part in adversarial.PARTS}
         functions = parts['make'], parts['discriminator'], parts['generator']
-        update = adversarial.step(*functions, optimizers, ema=ema)
-        return update, adversarial.create(inits, optimizers, rng, ema=ema > 0)
+        state = adversarial.create(
+            inits, optimizers, rng, ema=ema > 0, place=sharding.by_rules(mesh, ())
+        )
+        return adversarial.step(*functions, optimizers, ema=ema, like=mesh and state), state
 
     def loss(params, batch, rng):
         return parts['generator'](parts['make'](params, batch, rng), None, batch, rng)
 
     optimizer = optim.make(settings, steps)
-    state = states.create(inits['generator'], optimizer, rng, ema=ema > 0)
-    return step.single(loss, optimizer, ema=ema), state
+    state = states.create(
+        inits['generator'], optimizer, rng, ema=ema > 0, place=sharding.by_rules(mesh, ())
+    )
+    return step.single(loss, optimizer, ema=ema, like=mesh and state), state
 
 
 def _input(settings: dict, batch: dict):

@@ -25,7 +25,7 @@ from recon.train.tasks import _clip_batches, _judge, _phrases, _scenes, _unet_sc
 from recon.zoo import sd_unet, sd_vae, tensors, tokenizers, weights
 
 SETTINGS = {
-    'steps': 20_000,
+    'steps': 12_000,
     'batch': 64,
     'learning_rate': 1.5e-3,
     'schedule': 'cosine',

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from recon.core import errors, image, solvers
+from recon.core import errors, image, sharding, solvers
 from recon.core import rng as rngs
 from recon.data import loader
 from recon.decoders import shen_gan as net_of
@@ -63,7 +63,7 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
         named = options['comparator'], options['layer'], options['whole']
         compare = terms.comparator(*named, dict(job.zoo) | dtype)
     shape, key = job.voxels.shape[1:], jax.random.fold_in(rng, 0)
-    state, update = training(options, net, shape, mean, compare, steps, key)
+    state, update = training(options, net, shape, mean, compare, steps, key, job.mesh)
     validate = _validation(options, net, job, mean, compare)
     state = loop.fit(
         update,
@@ -78,6 +78,7 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
         validate=validate,
         patience=options['patience'] if options['patience'] >= 0 else None,
         settings=_plain(options) | {'seed': job.seed, 'rows': len(job)},
+        place=sharding.place_same(job.mesh),
     )
     params = jax.device_get(state.averaged['generator'])
     params = {'net': params, 'shape': np.array(net.shape), 'mean': mean}
@@ -170,7 +171,7 @@ def _discriminator(options: dict):
     return net_of.Discriminator(*sizes, jnp.dtype(options['dtype']))
 
 
-def training(options, net, shape, mean, compare, steps, rng):
+def training(options, net, shape, mean, compare, steps, rng, mesh=None):
     """(the state before the first step, the step).
 
     Args:
@@ -181,6 +182,7 @@ def training(options, net, shape, mean, compare, steps, rng):
       compare: pictures -> features, or None.
       steps: of the whole training.
       rng: jax key of the first weights.
+      mesh: the devices that share the work, or None for one.
     """
     parts = objectives(options, net, mean, compare)
     ema, judge = options['ema'], _discriminator(options)
@@ -197,8 +199,10 @@ def training(options, net, shape, mean, compare, steps, rng):
     optimizers['discriminator'] = optax.chain(decay, optim.make(options, steps))
     if options['weights'][2]:
         rule = terms.switch if options['switch'] else None
-        state = adversarial.create(inits, optimizers, rng, ema=ema > 0, switch=bool(rule))
-        return state, adversarial.step(*parts, optimizers, switch=rule, ema=ema)
+        kept = {'switch': bool(rule), 'place': sharding.by_rules(mesh, ())}
+        state = adversarial.create(inits, optimizers, rng, ema=ema > 0, **kept)
+        like = mesh and state
+        return state, adversarial.step(*parts, optimizers, switch=rule, ema=ema, like=like)
 
     def alone(params, batch, rng):
         return parts[2](parts[0](params['generator'], batch, rng), None, batch, rng)
@@ -206,8 +210,10 @@ def training(options, net, shape, mean, compare, steps, rng):
     def init(rng):
         return {'generator': inits['generator'](rng)}
 
-    state = states.create(init, optimizers['generator'], rng, ema=ema > 0)
-    return state, step.single(alone, optimizers['generator'], ema=ema)
+    state = states.create(
+        init, optimizers['generator'], rng, ema=ema > 0, place=sharding.by_rules(mesh, ())
+    )
+    return state, step.single(alone, optimizers['generator'], ema=ema, like=mesh and state)
 
 
 def begin(module, example, rng) -> dict:
