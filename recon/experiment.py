@@ -19,6 +19,8 @@ from recon import targets
 from recon.core import errors, image, lookup, results, rng, sharding, types
 from recon.train import job
 
+_MOMENTS = ('centre', 'spread')
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -31,13 +33,15 @@ class Experiment:
       folder: of the run; a training leaves its log and, until the run ends, its checkpoints in
         `<folder>/logs/<what is trained>`.
       stop: asked before every step of a training.
+      kept_scales: of a finished run, what `scales` gave; with it `decode` needs no `brain`.
     """
 
     cfg: object
-    brain: types.BrainData
+    brain: types.BrainData | None
     key: jax.Array
     folder: pathlib.Path = pathlib.Path('.')
     stop: Callable = lambda: False
+    kept_scales: dict | None = None
 
     @property
     def decoder(self):
@@ -109,11 +113,23 @@ class Experiment:
         """{target: mean and standard deviation over the distinct training images}."""
         moments = {}
         for name in self.cfg.targets:
-            if self.cfg.targets[name].standardise:
-                values = self._measured(name, self.train_ids)
-                spread = values.std(0)
-                moments[name] = values.mean(0), np.where(spread > 1e-6, spread, 1)
+            if not self.cfg.targets[name].standardise:
+                continue
+            if self.kept_scales is not None:
+                moments[name] = tuple(self.kept_scales[f'{k}/{name}'] for k in _MOMENTS)
+                continue
+            values = self._measured(name, self.train_ids)
+            spread = values.std(0)
+            moments[name] = values.mean(0), np.where(spread > 1e-6, spread, 1)
         return moments
+
+    def scales(self) -> dict:
+        """{'centre/<target>', 'spread/<target>': [...]} of the targets that are standardised."""
+        return {
+            f'{kind}/{name}': array
+            for name, pair in self._moments.items()
+            for kind, array in zip(_MOMENTS, pair, strict=True)
+        }
 
     def fingerprint(self, name: str) -> str:
         """Digest of all that part `name` is fitted from: rows, targets, options, code."""

@@ -65,7 +65,8 @@ def run(cfg, workdir, stop=lambda: False, shared=None) -> pathlib.Path:
 
     surface = surfaces.read(cfg.surface) if cfg.surface else {}
     raw = lookup.find('recon.data.datasets', cfg.dataset.name, 'dataset.name').load(cfg.dataset)
-    brain, _ = prepare.run(cfg.preprocess, raw)  # fitted on the training rows alone
+    brain, stats = prepare.run(cfg.preprocess, raw)  # fitted on the training rows alone
+    prepared = prepare.remember(raw, stats)
     audited = audit.check(cfg.audit, raw, brain, cfg.preprocess)
     del raw  # a whole subject of NSD is 2 GB
     check_metrics(cfg, brain)
@@ -85,6 +86,7 @@ def run(cfg, workdir, stop=lambda: False, shared=None) -> pathlib.Path:
         for name in this.parts:
             fitted[name] = load_or_fit(this, name)
             progress.step(f'fit_{name}')
+        prepare.keep(folder.dir / 'checkpoints', prepared | this.scales())  # for launch/decode.py
 
         test = controls.rows_to_score(cfg, brain.test)
         decoded, truth = this.decode(fitted, test.voxels), this.truth(test)

@@ -80,3 +80,44 @@ def test_no_rows_and_no_voxels_are_refused():
         prepare.run({}, dataclasses.replace(data, test=data.test.rows([])))
     with pytest.raises(errors.DataInvalid, match='train has no voxels'):
         prepare.run({}, data.keep(np.zeros(30, bool)))
+
+
+def test_new_rows_are_prepared_as_the_test_rows_were():
+    data = small.brain()
+    cfg = dict(
+        order=('rois', 'normalise', 'repeats'),
+        rois=dict(keep=('V1',)),
+        normalise=dict(by='run'),
+        repeats=dict(train='keep', test='mean'),
+    )
+    prepared, stats = prepare.run(cfg, data)
+    kept = prepare.remember(data, stats)
+    again = prepare.again(cfg, kept, data.test)
+    assert np.array_equal(again.voxels, prepared.test.voxels)
+    assert np.array_equal(again.image_id, prepared.test.image_id)
+    assert np.array_equal(kept['seen'], np.unique(data.train.image_id))
+    assert np.array_equal(kept['roi/V1'], data.rois['V1'])
+
+
+def test_new_rows_of_another_number_of_voxels_are_refused():
+    data = small.brain()
+    _, stats = prepare.run({'order': ('normalise',)}, data)
+    kept = prepare.remember(data, stats)
+    fewer = dataclasses.replace(data.test, voxels=data.test.voxels[:, 1:])
+    with pytest.raises(errors.DataInvalid, match='the run was fitted on'):
+        prepare.again({'order': ('normalise',)}, kept, fewer)
+
+
+def test_what_is_remembered_is_written_once(tmp_path):
+    data = small.brain()
+    _, stats = prepare.run({'order': ('normalise',)}, data)
+    kept, path = prepare.remember(data, stats), tmp_path / prepare.FILE
+    prepare.keep(tmp_path, kept)
+    written = path.stat().st_mtime_ns
+    prepare.keep(tmp_path, kept)
+    assert path.stat().st_mtime_ns == written
+    prepare.keep(tmp_path, kept | {'seen': kept['seen'][1:]})
+    assert path.stat().st_mtime_ns > written
+    path.write_bytes(path.read_bytes()[:100])
+    prepare.keep(tmp_path, kept)
+    assert path.stat().st_size > 100
