@@ -7,7 +7,8 @@
 
 `path` holds nets in folders named as in zoo/catalog.py, or is a cache of the hub. A published name
 (alexnet2, alexnet5, inception, clip, effnet, swav) exists only with released weights; the embedded
-small nets stand under their own: tiny_alexnet2, tiny_alexnet5, tiny_category, tiny_clip.
+small nets stand under their own: tiny_alexnet2, tiny_alexnet5, tiny_category, tiny_clip. Of pixels
+alone are colour and luminance (colour.py).
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from recon.core import errors, image
-from recon.metrics import _perceptual, naming, protocols, suite
+from recon.metrics import _perceptual, colour, naming, protocols, suite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +106,9 @@ def check(names, protocol: str = 'own', path='', *, retrieval: str = 'pixel') ->
                 'config.retrieval',
                 f'features that it has: pixel, {", ".join(found)}',
             )
-        _folder(name, found[name].net if name in found else name, path)
+        net = found[name].net if name in found else name
+        if net:
+            _folder(name, net, path)
 
 
 def nets(
@@ -122,7 +125,8 @@ def nets(
       dtype: of the nets' computation, default float32.
 
     Returns:
-      {feature: Feature}, features of one net share its weights; {lpips_<net>: Perceptual}.
+      {feature: Feature}, features of one net share its weights; {lpips_<net>: Perceptual};
+      {'colour', 'luminance': function}.
 
     Raises:
       ConfigError: see `check`; a folder that holds another net than its name says.
@@ -135,6 +139,9 @@ def nets(
             made[name] = _perceptual.Perceptual(_load(name, _folder(name, name, path)), batch=batch)
             continue
         node = found[name]
+        if not node.net:
+            made[name] = colour.FEATURES[name]
+            continue
         if node.net not in loaded:
             loaded[node.net] = _load(node.net, _folder(name, node.net, path))
         made[name] = Feature(loaded[node.net], node, protocol, batch=batch, dtype=dtype)

@@ -54,7 +54,7 @@ class Node:
     """Where a feature is read.
 
     Attributes:
-      net: a key of NETS, or the folder 'tiny/<part>' of an embedded net.
+      net: a key of NETS, the folder 'tiny/<part>' of an embedded net, or '' for pixels alone.
       layer: node of the net.
       steps: resizings before the net; None: the net's own preprocessing.
       statistics: (mean, standard deviation) that pixels are normalised by.
@@ -112,6 +112,8 @@ TINY = {
     'tiny_category': Node('tiny/alexnet', 'classifier.6'),
     'tiny_clip': Node('tiny/clip', 'image_embeds'),
 }
+OF_PIXELS = {name: Node('', name) for name in ('colour', 'luminance')}  # no net: colour.py
+_SMALL = TINY | OF_PIXELS
 _CLIP = 'clip_vit_l14'
 _NODES = {  # feature: net, layer
     'alexnet2': ('alexnet', 'features.4'),
@@ -154,7 +156,7 @@ def _mindeye(kind):
         for name, (net, layer) in _NODES.items()
     }
     return Protocol(
-        features | TINY, (first, Resize(425, 'bilinear', kind)), ('two_way',), _eight('ssim')
+        features | _SMALL, (first, Resize(425, 'bilinear', kind)), ('two_way',), _eight('ssim')
     )
 
 
@@ -165,7 +167,7 @@ def _brain_diffuser():
         name: Node(net, layer, (step,), _statistics(net)) for name, (net, layer) in nodes.items()
     }
     pictures = (Resize(425, 'bicubic', 'pillow', square=True),)
-    return Protocol(features | TINY, pictures, ('two_way',), _eight('ssim_skimage019'))
+    return Protocol(features | _SMALL, pictures, ('two_way',), _eight('ssim_skimage019'))
 
 
 def _takagi():
@@ -177,7 +179,7 @@ def _takagi():
         name: Node(net, layer, steps[net == _CLIP], _statistics(net))
         for name, (net, layer) in _TAKAGI_NODES.items()
     }
-    return Protocol(features | TINY, (), ('two_way_takagi',))
+    return Protocol(features | _SMALL, (), ('two_way_takagi',))
 
 
 def _own():
@@ -185,7 +187,7 @@ def _own():
     for size in ('b32', 'b16', 'h14'):
         nodes[f'clip_{size}'] = (f'clip_vit_{size}', 'image_embeds')
     features = {name: Node(*where) for name, where in nodes.items()}
-    return Protocol(features | TINY, (), ('two_way', 'two_way_takagi'))
+    return Protocol(features | _SMALL, (), ('two_way', 'two_way_takagi'))
 
 
 PROTOCOLS = {

@@ -134,6 +134,8 @@ _FEATURES = {
     'clip': 'CLIP',
     'effnet': 'EfficientNet',
     'swav': 'SwAV',
+    'colour': 'colour alone',
+    'luminance': 'shape alone (luminance)',
 }
 
 # name: (label, glossary key, written as a percentage)
