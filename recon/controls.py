@@ -4,9 +4,11 @@ The same decoder is fitted again on shuffled rows, on one area at a time, on few
 one is shown shuffled voxels or none. Nothing here ever fits on a test row.
 """
 
+import dataclasses
+
 import numpy as np
 
-from recon.core import errors, rng
+from recon.core import errors, rng, types
 from recon.data.preprocess import repeats
 from recon.experiment import Experiment, answer
 from recon.metrics import identify
@@ -15,6 +17,7 @@ OF_PICTURES = ('mean_image', 'nearest_training')
 OF_VALUES = ('mean_latent', 'nearest_training')  # of runs that decode no picture
 OF_ROWS = ('shuffled_rows', 'shuffled_voxels', 'zero_voxels')
 BASELINES = (*OF_PICTURES, *OF_ROWS)
+SHOWN = 12  # training images whose answers a run leaves, where it scores them
 
 
 def check(cfg) -> None:
@@ -44,17 +47,25 @@ def check(cfg) -> None:
             raise errors.ConfigError(f'{key} is {cfg[key]}', key, 'name each once')
 
 
-def areas(cfg, rois: dict) -> list[str]:
+def areas(cfg, rois: dict, laid: types.Laid | None = None) -> list[str]:
     """The areas of `cfg` that are decoded alone.
 
     With `areas_missing='skip'`, as configs have it for areas that nobody typed, those that this
-    recording lacks are left out; otherwise they raise ConfigError or DataInvalid.
+    recording lacks are left out; otherwise they raise ConfigError or DataInvalid. So do areas that
+    have no number of their own in rows that are laid out as `laid` says.
     """
     if cfg.areas_missing == 'skip':
         there = {name for name, mask in rois.items() if mask.any()}
-        return [area for area in cfg.areas if set(area.split('+')) <= there]
+        named = [area for area in cfg.areas if set(area.split('+')) <= there]
+        return [area for area in named if laid is None or laid.of(area_mask(area, rois)).any()]
     for area in cfg.areas:
-        area_mask(area, rois)
+        mask = area_mask(area, rois)
+        if laid is not None and not laid.of(mask).any():
+            raise errors.DataInvalid(
+                f'no pixel shows voxels of {area} alone',
+                'areas',
+                'leave it out, or make the cortical picture larger',
+            )
     return list(cfg.areas)
 
 
@@ -81,8 +92,9 @@ def run(experiment: Experiment, fitted: dict, test, answers, score, step) -> tup
       step: called with each control's name when it is done.
 
     Returns:
-      What scores.json holds besides 'scores', and 'curves' for decoder.json; and of each further
-      test set {name: (rows, decoded, truth)}.
+      What scores.json holds besides 'scores', and 'curves' for decoder.json; and {file of the run
+      folder, without its ending: (rows, decoded, truth)} of each further test set, and of some
+      training images.
     """
     cfg, truth = experiment.cfg, experiment.truth(test)
     scores = {'baselines': {}, 'curves': []}
@@ -92,28 +104,45 @@ def run(experiment: Experiment, fitted: dict, test, answers, score, step) -> tup
             entries = score(control, truth, 'test', test.image_id)
             scores['baselines'][name] = entries if control.any() else _without_choice(entries)
         step(name)
-    if areas(cfg, experiment.brain.rois):
+    alone = areas(cfg, experiment.brain.rois, experiment.brain.laid)
+    if alone:
         scores['areas'] = {}
-    for area in areas(cfg, experiment.brain.rois):
+    for area in alone:
         mask = area_mask(area, experiment.brain.rois)
-        decoded = refit(experiment, test.voxels[:, mask], voxels=mask)
+        voxels = experiment.brain.only(test.voxels, mask)
+        decoded = refit(experiment, voxels, voxels=mask)
         entries = score(decoded, truth, 'test', test.image_id)
         scores['areas'][area] = {'n_voxels': int(mask.sum()), 'scores': entries}
         step(f'area {area}')
     if cfg.learning_curve:
         scores['curves'].append(learning_curve(experiment, test, truth, score, step))
+    further = {}
     if cfg.score_train:
         seen = rows_to_score(cfg, experiment.brain.train)
-        decoded = experiment.decode(fitted, seen.voxels)[experiment.answer]
-        scores['scores_train'] = score(decoded, experiment.truth(seen), 'train', seen.image_id)
-    further = {}
+        decoded = on_training(experiment).decode(fitted, seen.voxels)
+        right = experiment.truth(seen)
+        entries = score(decoded[experiment.answer], right, 'train', seen.image_id)
+        scores['scores_train'] = entries
+        some = np.linspace(0, len(seen) - 1, min(len(seen), SHOWN)).astype(int)
+        few = {name: value[some] for name, value in decoded.items()}
+        further['train_examples'] = (seen.rows(some), few, right[some])
     for name, split in experiment.brain.extra_tests.items():
         split = rows_to_score(cfg, split)
         decoded, right = experiment.decode(fitted, split.voxels), experiment.truth(split)
         entries = score(decoded[experiment.answer], right, name, split.image_id)
         scores.setdefault('extra_tests', {})[name] = entries
-        further[name] = (split, decoded, right)
+        further[f'extra_tests/{name}'] = (split, decoded, right)
     return scores, further
+
+
+def on_training(experiment: Experiment) -> Experiment:
+    """`experiment` as it decodes training rows: without the gain that means of test trials get."""
+    if experiment.cfg.decoder.get('gain', 1.0) == 1.0:
+        return experiment
+    cfg = experiment.cfg.copy_and_resolve_references()
+    with cfg.unlocked():
+        cfg.decoder.gain = 1.0
+    return dataclasses.replace(experiment, cfg=cfg)
 
 
 def baseline(name: str, experiment: Experiment, fitted: dict, test, answers) -> np.ndarray | None:
@@ -137,7 +166,7 @@ def baseline(name: str, experiment: Experiment, fitted: dict, test, answers) -> 
         if len(experiment.brain.train) < 3 or len(train) < 2:
             return None
         return refit(experiment, test.voxels, shuffle=True)
-    voxels = np.zeros_like(test.voxels)
+    voxels = experiment.brain.silence(len(test))
     if name == 'shuffled_voxels':
         order = rows_of_others(rng.generator(experiment.cfg.seed, name), test.image_id)
         if order is None:

@@ -170,8 +170,9 @@ class Experiment:
         if shuffle:
             target = target[rng.generator(self.cfg.seed, 'shuffled_rows').permutation(len(train))]
         if voxels is not None:
-            train = dataclasses.replace(train, voxels=train.voxels[:, voxels])
-            rois = {k: mask[voxels] for k, mask in rois.items()}
+            train = dataclasses.replace(train, voxels=self.brain.only(train.voxels, voxels))
+            if self.brain.laid is None:
+                rois = {k: mask[voxels] for k, mask in rois.items()}
         (module, options), key = self._stage(name), rng.named(self.key, name)
         trained = task(self._file(name))
         if trained is None:
@@ -183,7 +184,7 @@ class Experiment:
     def _job(self, name: str, label: str, train, target, rois: dict, voxels) -> job.Job:
         watched, aside = self.brain.validation, None
         if watched is not None:
-            x = watched.voxels if voxels is None else watched.voxels[:, voxels]
+            x = watched.voxels if voxels is None else self.brain.only(watched.voxels, voxels)
             if name in self.cfg.targets and name != 'pixels':
                 distinct, inverse = np.unique(watched.image_id, return_inverse=True)
                 aside = x, self.values(name, distinct)[inverse]

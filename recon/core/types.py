@@ -99,6 +99,29 @@ class Images:
 
 
 @dataclasses.dataclass(frozen=True)
+class Laid:
+    """Rows that are no list of voxels any more: where each voxel went.
+
+    Attributes:
+      index: int, of the shape of a row: the group of voxels that a number is the mean of, -1 none.
+      group: [v] int, the group of each voxel, -1 none.
+      blank: float32, of the shape of a row: what responses of 0 give.
+    """
+
+    index: np.ndarray
+    group: np.ndarray
+    blank: np.ndarray
+
+    def of(self, mask: np.ndarray) -> np.ndarray:
+        """Bool, of the shape of a row: numbers that are made of voxels of `mask` [v] alone."""
+        groups = np.zeros(max(self.index.max(), self.group.max()) + 2, bool)  # -1 is the last
+        groups[self.group[mask]] = True
+        groups[self.group[~np.asarray(mask)]] = False
+        groups[-1] = False
+        return groups[self.index]
+
+
+@dataclasses.dataclass(frozen=True)
 class BrainData:
     """One subject of one data set.
 
@@ -116,6 +139,8 @@ class BrainData:
       captions: {image id: (sentence, ...)}, or None.
       tr: seconds between volumes, or None.
       facts: what a report says of the data (source, subject, split rule), JSON-able.
+      laid: of rows that `preprocess` gave another shape, where the voxels went; ROIs and voxel_info
+        are of the voxels all the same.
     """
 
     train: Split
@@ -130,6 +155,7 @@ class BrainData:
     captions: dict | None = None
     tr: float | None = None
     facts: dict = dataclasses.field(default_factory=dict)
+    laid: Laid | None = None
 
     def splits(self) -> dict[str, Split]:
         """All splits that exist, by name; 'train' first."""
@@ -158,6 +184,27 @@ class BrainData:
             rois={k: roi[mask] for k, roi in self.rois.items()},
             voxel_info={k: field[mask] for k, field in self.voxel_info.items()},
         )
+
+    def only(self, voxels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Rows [n ...] of this data with the voxels of `mask` (bool [v]) alone.
+
+        The others are left out; of rows that are laid out, numbers that they have a part in are
+        those of a response of 0.
+        """
+        if self.laid is None:
+            return voxels[:, mask]
+        return np.where(self.laid.of(mask), voxels, self.laid.blank)
+
+    def silence(self, rows: int) -> np.ndarray:
+        """[rows ...] float32: rows as prepared, of responses of 0 (the mean, where z-scored)."""
+        if self.laid is None:
+            return np.zeros((rows, *self.train.voxels.shape[1:]), np.float32)
+        return np.repeat(self.laid.blank[None], rows, 0)
+
+    def count_voxels(self) -> int:
+        """Voxels that a row shows."""
+        shown = self.train.voxels.shape[1:] if self.laid is None else (self.laid.group >= 0).sum()
+        return int(np.prod(shown))
 
 
 @dataclasses.dataclass(frozen=True)

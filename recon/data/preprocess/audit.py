@@ -173,6 +173,9 @@ def _digests(brain: types.BrainData, stats: dict) -> dict[str, str]:
 
 
 def _in_time(raw: types.BrainData, prepared: types.BrainData) -> types.Split:
-    """The training rows that still stand in time: prepared, or raw where repeats were joined."""
-    kept = len(prepared.train) == len(raw.train)
+    """The training rows that still stand in time, [n v].
+
+    As prepared, or raw where repeats were joined or rows are laid out.
+    """
+    kept = len(prepared.train) == len(raw.train) and prepared.laid is None
     return prepared.train if kept and (prepared.train.run >= 0).all() else raw.train

@@ -5,7 +5,7 @@ zeros at the end; neighbours in a row are neighbours in the list, those in a col
 'flatmap' is a map: fsaverage's cortex cut open and flattened (`_flat.py`), seen at right angles,
 left and right hemisphere at one scale, cut to the part of it that has voxels. A pixel is the mean
 of the voxels in it; one without takes the nearest that has some, as far as about two voxels.
-Name it last in preprocess.order: ROIs and maps do not know the new shape.
+Name it last in preprocess.order, or before `repeats`.
 """
 
 import dataclasses
@@ -15,13 +15,14 @@ import numpy as np
 from scipy import spatial
 
 from recon.core import errors, types
-from recon.data.preprocess import _flat
+from recon.data.preprocess import _flat, rois
 
 DEFAULTS = dict(
     how='square',  # or 'flatmap' (data with vertices of fsaverage)
     side=0,  # pixels on a side of 'square'; 0: as few as hold the larger hemisphere (a seed: 145)
     size=(64, 64),  # (h, w) of 'flatmap'
     hemispheres='channels',  # or 'beside' each other; 'flatmap' then has w / 2 for each
+    keep=(),  # areas whose voxels are shown, the others are left blank (a filter); () is all
     by='all',  # minimum and maximum of 'all' voxels together, as the seed's, or of each 'voxel'
 )
 _REACH = 2.0  # of a voxel on the flat map, in median distances of neighbours
@@ -37,7 +38,8 @@ def fit(cfg, brain: types.BrainData) -> dict:
 
     Raises:
       ConfigError: an option that does not fit.
-      DataInvalid: 'flatmap' of data without vertices, or none of them on the map.
+      DataInvalid: 'flatmap' of data without vertices, or none of them on the map; no voxel in
+        `keep`.
     """
     options = {key: cfg.get(key, value) for key, value in DEFAULTS.items()}
     _check(options)
@@ -45,11 +47,17 @@ def fit(cfg, brain: types.BrainData) -> dict:
     side = brain.voxel_info.get('hemisphere')
     side = np.zeros(x.shape[1], int) if side is None else np.asarray(side).astype(int).ravel()
     layout = _square if options['how'] == 'square' else _flatmap
-    halves, group = layout(options, brain, side)
+    shown = rois.fit({'keep': tuple(options['keep'])}, brain)['keep']
+    halves, group = layout(options, brain, side, shown)
     beside = options['hemispheres'] == 'beside'
     index = np.concatenate(halves, 1)[..., None] if beside else np.stack(halves, -1)
     stats = {'index': index.astype(np.int32), 'group': group.astype(np.int32)}
-    return stats | _scale(x, options['by'])
+    return stats | _scale(x, options['by'], group >= 0)
+
+
+def places(stats: dict) -> tuple[np.ndarray, np.ndarray]:
+    """(index [h w c], group [v]) as in `types.Laid`."""
+    return stats['index'], stats['group']
 
 
 def apply(cfg, stats: dict, split: types.Split, part: str) -> types.Split:
@@ -68,8 +76,8 @@ def apply(cfg, stats: dict, split: types.Split, part: str) -> types.Split:
     return dataclasses.replace(split, voxels=out)
 
 
-def _square(options: dict, brain: types.BrainData, side: np.ndarray):
-    """(a [s s] index for each hemisphere, [v] group): every voxel is a group of its own."""
+def _square(options: dict, brain: types.BrainData, side: np.ndarray, shown: np.ndarray):
+    """(a [s s] index for each hemisphere, [v] group): every voxel `shown` is a group of its own."""
     parts = [np.flatnonzero(side == h) for h in np.unique(side)]
     most = max(len(part) for part in parts)
     wanted = options['side'] or math.isqrt(most - 1) + 1
@@ -79,14 +87,18 @@ def _square(options: dict, brain: types.BrainData, side: np.ndarray):
             'preprocess.cortical_picture',
             f'give {math.isqrt(most - 1) + 1} or more, or 0',
         )
+    group = np.where(shown, np.cumsum(shown) - 1, -1)
     halves = np.full((len(parts), wanted**2), -1)
     for half, part in zip(halves, parts, strict=True):
-        half[: len(part)] = part
-    return list(halves.reshape(-1, wanted, wanted)), np.arange(len(side))
+        half[: len(part)] = group[part]
+    return list(halves.reshape(-1, wanted, wanted)), group
 
 
-def _flatmap(options: dict, brain: types.BrainData, side: np.ndarray):
-    """(an [h w] index for each hemisphere, [v] group): voxels of one pixel are a group."""
+def _flatmap(options: dict, brain: types.BrainData, side: np.ndarray, shown: np.ndarray):
+    """(an [h w] index for each hemisphere, [v] group): voxels `shown` in one pixel are a group.
+
+    The frame is that of all voxels, so that areas lie where they lie in the whole map.
+    """
     vertex = brain.voxel_info.get('vertex')
     if vertex is None or 'hemisphere' not in brain.voxel_info:
         raise errors.DataInvalid(
@@ -99,15 +111,16 @@ def _flatmap(options: dict, brain: types.BrainData, side: np.ndarray):
     for h in (0, 1):
         place[side == h] = _flat.places(h, vertex[side == h])
     on_map = np.isfinite(place).all(1)
-    if not on_map.any():
+    if not (on_map & shown).any():
         raise errors.DataInvalid(
-            f'none of {len(vertex)} voxels lies on the flat map of fsaverage',
+            f'none of {shown.sum()} voxels lies on the flat map of fsaverage',
             'preprocess.cortical_picture',
             "use how='square'",
         )
     height, width = options['size']
     width = width // 2 if options['hemispheres'] == 'beside' else width
     corners, pixel = _frame(place, side, on_map, height, width)
+    on_map &= shown
     group, halves, used = np.full(len(vertex), -1), [], 0
     for h in (0, 1):
         here = np.flatnonzero(on_map & (side == h))
@@ -148,10 +161,11 @@ def _spread(filled: np.ndarray, points: np.ndarray, height: int, width: int, pix
     return np.where(distance <= reach, nearest, half).reshape(height, width)
 
 
-def _scale(x: np.ndarray, by: str) -> dict:
-    """low, factor [v] and background of training rows [n v]."""
+def _scale(x: np.ndarray, by: str, shown: np.ndarray) -> dict:
+    """low, factor [v] and background of training rows [n v], of the voxels `shown`."""
     if by == 'all':  # zeros that fill up a square are among the values
-        low, high = min(float(x.min()), 0.0), max(float(x.max()), 0.0)
+        some = x if shown.all() else x[:, shown]
+        low, high = min(float(some.min()), 0.0), max(float(some.max()), 0.0)
         low, high = np.full(x.shape[1], low), np.full(x.shape[1], high)
     else:
         low, high = x.min(0).astype(np.float64), x.max(0).astype(np.float64)

@@ -2,7 +2,7 @@
 
 What a net that convolves along the vertices is given (the first seed report: 21,025 numbers of each
 hemisphere, zeros at the end). Vertices keep their order, so neighbours in the list stay neighbours.
-Name it last in preprocess.order: ROIs and maps do not know the new shape.
+Name it last in preprocess.order, or before `repeats`.
 """
 
 import dataclasses
@@ -10,9 +10,11 @@ import dataclasses
 import numpy as np
 
 from recon.core import errors, types
+from recon.data.preprocess import rois
 
 DEFAULTS = dict(
     size=0,  # places of a hemisphere; 0: as many as the larger one has voxels (a seed: 21025)
+    keep=(),  # areas whose voxels are shown, the others are 0 (a filter); () is all
 )
 
 
@@ -20,11 +22,12 @@ def fit(cfg, brain: types.BrainData) -> dict:
     """Which voxel stands where.
 
     Returns:
-      {'index': int32 [side 2]}, left and right; -1 for a place that stays 0.
+      {'index': int32 [side 2], left and right, -1 for a place that stays 0; 'group': int32 [v],
+      the voxel's own number, -1 where it is not shown}.
 
     Raises:
-      DataInvalid: hemispheres are not known, or there is only one.
-      ConfigError: `size` is smaller than a hemisphere.
+      DataInvalid: hemispheres are not known, or there is only one; no voxel in `keep`.
+      ConfigError: `size` is smaller than a hemisphere; an area that does not exist.
     """
     side = brain.voxel_info.get('hemisphere')
     counts = [0, 0] if side is None else [int((np.asarray(side) == h).sum()) for h in (0, 1)]
@@ -44,7 +47,15 @@ def fit(cfg, brain: types.BrainData) -> dict:
     index = np.full((size, 2), -1, np.int32)
     for h, count in enumerate(counts):
         index[:count, h] = np.flatnonzero(np.asarray(side) == h)
-    return {'index': index}
+    shown = np.append(rois.fit({'keep': tuple(cfg.get('keep', ()))}, brain)['keep'], False)
+    index = np.where(shown[index], index, -1).astype(np.int32)
+    group = np.where(shown[:-1], np.arange(len(side)), -1).astype(np.int32)
+    return {'index': index, 'group': group}
+
+
+def places(stats: dict) -> tuple[np.ndarray, np.ndarray]:
+    """(index [side 2], group [v]) as in `types.Laid`: every voxel is a group of its own."""
+    return stats['index'], stats['group']
 
 
 def apply(cfg, stats: dict, split: types.Split, part: str) -> types.Split:

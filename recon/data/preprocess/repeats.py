@@ -37,7 +37,7 @@ def apply(cfg, stats: dict, split: types.Split, part: str) -> types.Split:
     Args:
       cfg: see DEFAULTS.
       stats: unused.
-      split: [n v].
+      split: [n v], or rows of any shape.
       part: 'train', 'validation', 'test' or the name of an extra test.
 
     Returns:
@@ -51,13 +51,13 @@ def apply(cfg, stats: dict, split: types.Split, part: str) -> types.Split:
 
 
 def mean(split: types.Split) -> types.Split:
-    """One row an image: the mean of its rows. [n v] -> [m v], ascending image id."""
+    """One row an image: the mean of its rows. [n ...] -> [m ...], ascending image id."""
     ids, first, inverse, counts = np.unique(
         split.image_id, return_index=True, return_inverse=True, return_counts=True
     )
     order = np.argsort(inverse, kind='stable')
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    total = np.add.reduceat(split.voxels[order], starts, axis=0)  # [m v]
+    total = np.add.reduceat(split.voxels[order], starts, axis=0)  # [m ...]
 
     def shared(values):
         same = np.minimum.reduceat(values[order], starts) == values[first]
@@ -66,7 +66,7 @@ def mean(split: types.Split) -> types.Split:
 
     return dataclasses.replace(
         split,
-        voxels=(total / counts[:, None]).astype(np.float32),
+        voxels=(total / counts.reshape(-1, *(1,) * (total.ndim - 1))).astype(np.float32),
         image_id=ids,
         run=shared(split.run),
         session=shared(split.session),

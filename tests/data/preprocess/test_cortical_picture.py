@@ -90,7 +90,7 @@ def test_on_the_flat_map_neighbours_stay_neighbours(mapped):
     assert (stats['group'] >= 0).all()
     for values, axis, sign in ((across, 1, 1), (up, 0, -1)):
         drawn = dataclasses.replace(data, train=dataclasses.replace(data.train, voxels=values))
-        scaled = {**stats, **cortical_picture._scale(values, 'all')}
+        scaled = {**stats, **cortical_picture._scale(values, 'all', stats['group'] >= 0)}
         picture = cortical_picture.apply(cfg, scaled, drawn.train, 'train').voxels[0]
         for h in (0, 1):
             shown = stats['index'][..., h] >= 0
