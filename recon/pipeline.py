@@ -70,7 +70,7 @@ def run(cfg, workdir, stop=lambda: False, shared=None) -> pathlib.Path:
     audited = audit.check(cfg.audit, raw, brain, cfg.preprocess)
     del raw  # a whole subject of NSD is 2 GB
     check_metrics(cfg, brain)
-    areas = controls.areas(cfg, brain.rois)
+    areas = controls.areas(cfg, brain.rois, brain.laid)
     facts = provenance.facts(cfg.seed) | {'protocol': protocol(cfg, brain), 'audit': audited}
 
     with (
@@ -246,6 +246,7 @@ def each_value(layer: str, decoded, truth) -> dict:
 def protocol(cfg, brain) -> dict:
     """What the scores are of, in plain values."""
     trials = np.unique(controls.rows_to_score(cfg, brain.test).trials)
+    areas = controls.areas(cfg, brain.rois, brain.laid)
     spec = cfg.targets[experiment.answer(cfg)].size if kind(cfg) == 'predictions' else ()
     size = spec or experiment.picture_size(cfg) or brain.images.shape
     return {
@@ -254,10 +255,10 @@ def protocol(cfg, brain) -> dict:
         'train_images': len(np.unique(brain.train.image_id)),
         'test_rows': len(brain.test),
         'test_images': len(np.unique(brain.test.image_id)),
-        'voxels': brain.test.voxels.shape[1],
+        'voxels': brain.count_voxels(),
         'trials_per_test_entry': [int(trials.min()), int(trials.max())],
         'preprocess': list(cfg.preprocess.order),
-        'areas_left_out': sorted(set(cfg.areas) - set(controls.areas(cfg, brain.rois))),
+        'areas_left_out': sorted(set(cfg.areas) - set(areas)),
         'score_rows': cfg.score_rows,
         'size': [int(s) for s in size],
         'channels': brain.images.channels,
