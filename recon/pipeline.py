@@ -99,7 +99,7 @@ def run(cfg, workdir, stop=lambda: False, shared=None) -> pathlib.Path:
             this, fitted, test, decoded[this.answer], score, progress.step
         )
         for name, answers in further.items():
-            folder.npz(f'extra_tests/{name}.npz', arrays(cfg, *answers))
+            folder.npz(f'{name}.npz', arrays(cfg, *answers))
         maps = describe(folder, this, fitted, controlled.pop('curves'), decoded, truth)
         folder.npz('maps.npz', maps | surface)
         progress.step('describe')
