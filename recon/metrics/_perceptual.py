@@ -92,9 +92,7 @@ def _programs(module):
         out = []
         for number, index in sorted(last.items()):
             [x] = state['intermediates'][f'net.slice{number}.{index}']['__call__']
-            x = jax.nn.relu(x.astype('float32'))
-            length = jax.numpy.sqrt((x * x).sum(-1, keepdims=True))
-            out.append(x / (length + lpips.EPSILON))
+            out.append(lpips.unit(jax.nn.relu(x.astype('float32'))))
         return out
 
     return pairs, embed

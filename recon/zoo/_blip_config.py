@@ -5,8 +5,7 @@ import dataclasses
 from recon.core import blocks, errors
 from recon.zoo import _clip_config
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's training pictures, RGB in [0, 1]
-STD = (0.26862954, 0.26130258, 0.27577711)
+MEAN, STD = _clip_config.MEAN, _clip_config.STD
 
 
 @dataclasses.dataclass(frozen=True)

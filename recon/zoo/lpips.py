@@ -74,7 +74,7 @@ class LPIPS(nn.Module):
         total = jnp.zeros(len(a), jnp.float32)
         both = self.slices(jnp.concatenate([a, b]))
         for i, features in enumerate(both):
-            features = _unit(features.astype(jnp.float32))
+            features = unit(features.astype(jnp.float32))
             difference = (features[: len(a)] - features[len(a) :]) ** 2
             layer = nn.Conv(
                 1, (1, 1), use_bias=False, dtype=jnp.float32, name=f'lin{i}.model.1',
@@ -103,8 +103,11 @@ class LPIPS(nn.Module):
 CLASSES = {'LPIPS': LPIPS}
 
 
-def _unit(x: Float[Array, 'n h w c']) -> Array:
-    """Each place's channels over their length; the gradient at length 0 is 0, not NaN as theirs."""
+def unit(x: Float[Array, 'n h w c']) -> Array:
+    """[n h w c]: each place's channels over their length.
+
+    The gradient at length 0 is 0, where the reference's is NaN.
+    """
     square = (x * x).sum(-1, keepdims=True)
     length = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
     return x / (length + EPSILON)

@@ -101,7 +101,7 @@ def test_pixels_or_lengths_that_are_not_normalised_are_seen(fault, monkeypatch):
     theirs, params = both(ALEX, 6)
     a, b = pictures(3, (1, 80, 64, 3))
     if fault == 'unit':
-        monkeypatch.setattr(lpips, '_unit', lambda x: x)
+        monkeypatch.setattr(lpips, 'unit', lambda x: x)
     else:
         monkeypatch.setattr(lpips, fault, {'SHIFT': (0, 0, 0), 'SCALE': (0.5, 0.5, 0.5)}[fault])
     found = jax.jit(lambda: lpips.LPIPS(ALEX).apply({'params': params}, a, b))()
