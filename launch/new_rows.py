@@ -1,0 +1,145 @@
+"""New scans as the file holds them, checked against the run that is to decode them."""
+
+import pathlib
+import zipfile
+import zlib
+
+import numpy as np
+
+from recon.core import errors, types
+from recon.data.checks import leaks
+
+ROWS = ('image_id', 'session', 'run', 'repeat', 'trials')  # optional, one entry a row
+TEXTS = ('source', 'id_space')  # optional: what image_id means, see `refuse_seen`
+_NEAR_MM = 1e-2
+
+
+def read(path) -> dict:
+    """{name: array} of a .npy ('voxels' alone) or .npz; nothing is unpickled.
+
+    Raises:
+      DataMissing: no such file.
+      DataInvalid: it cannot be read, or holds no `voxels` [n v] of numbers.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise errors.DataMissing('no such file', path, 'name a .npy [n v] or an .npz with voxels')
+    try:
+        held = np.load(path, allow_pickle=False)
+        if isinstance(held, np.ndarray):
+            held = {'voxels': held}
+        else:
+            with held:
+                held = {name: held[name] for name in held.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise errors.DataInvalid(
+            f'cannot be read ({error})', path, 'write it with numpy.save or numpy.savez'
+        ) from error
+    voxels = held.get('voxels')
+    if voxels is None or voxels.ndim < 2 or voxels.dtype.kind not in 'fiu':
+        what = 'has no voxels' if voxels is None else f'voxels are {voxels.dtype} {voxels.shape}'
+        raise errors.DataInvalid(what, path, 'wanted: voxels [rows, voxels], numbers')
+    return held
+
+
+def split(held: dict) -> types.Split:
+    """The rows of `read`; without image_id each row is a picture of its own, numbered from 0.
+
+    Raises:
+      DataInvalid: something that is not one entry a row.
+    """
+    n = len(held['voxels'])
+    for name in set(ROWS) & held.keys():
+        kinds = 'iuU' if name == 'image_id' else 'iu'
+        if held[name].shape != (n,) or held[name].dtype.kind not in kinds:
+            raise errors.DataInvalid(
+                f'{name} is {held[name].dtype} {held[name].shape}, and there are {n} rows',
+                'voxels file',
+                'one entry a row: image_id integers or texts, the others integers',
+            )
+    named = {name: held[name] for name in ROWS[1:] if name in held}
+    voxels = np.asarray(held['voxels'], np.float32)
+    return types.Split(voxels, held.get('image_id', np.arange(n)), **named)
+
+
+def check_voxels(held: dict, kept: dict) -> list[str]:
+    """Refuses voxels that are not those of the run; gives the fields that were compared.
+
+    Args:
+      held: of `read`. Whatever it holds besides rows and texts says which voxels they are: a field
+        of the run's data set ('xyz', 'vertex', 'hemisphere' ...), or a mask 'roi_<name>'.
+      kept: of `prepare.remember`.
+
+    Raises:
+      DataInvalid: another number, another place, or a field that the run does not know.
+    """
+    found, wanted = held['voxels'].shape[1:], tuple(int(size) for size in kept['voxels'])
+    if found != wanted:
+        raise errors.DataInvalid(
+            f'rows of {found} voxels, and the run was fitted on {wanted}',
+            'voxels file',
+            "give the voxels of the run's own data set, in its order, before its preprocessing",
+        )
+    known = {k.removeprefix('info/'): v for k, v in kept.items() if k.startswith('info/')}
+    known |= {f'roi_{k[4:]}': v for k, v in kept.items() if k.startswith('roi/')}
+    named = sorted(held.keys() - {'voxels', *ROWS, *TEXTS})
+    for name in named:
+        if name not in known:
+            raise errors.DataInvalid(
+                f'{name!r} is no field of the run',
+                'voxels file',
+                f'leave it out; known: voxels, {", ".join((*ROWS, *TEXTS, *known))}',
+            )
+        _check_field(name, held[name], known[name])
+    return named
+
+
+def _check_field(name: str, given: np.ndarray, wanted: np.ndarray) -> None:
+    same = given.shape == wanted.shape
+    if same and wanted.dtype.kind == 'f' and given.dtype.kind in 'fiu':
+        other = ~np.isclose(given, wanted, rtol=1e-4, atol=_NEAR_MM, equal_nan=True)
+    else:
+        other = given != wanted if same else np.ones(1, bool)
+    other = np.asarray(other).reshape(len(other), -1).any(1)
+    if other.any():
+        first = int(np.argmax(other))
+        what = f'of {other.sum()} voxels, first {first}' if same else f'has shape {given.shape}'
+        raise errors.DataInvalid(
+            f'{name} is not that of the run: {what}',
+            'voxels file',
+            'bring the voxels into the order of the run',
+        )
+
+
+def refuse_seen(held: dict, kept: dict, facts: dict, allow: bool = False) -> int | None:
+    """How many of the pictures the run was trained on; refuses any unless `allow`.
+
+    Ids are of one kind with the run's unless the file names another `id_space`; a `source` of NSD's
+    family counts as in `leaks.refuse`.
+
+    Returns:
+      A number, or None where the file names no pictures or ids of another kind.
+
+    Raises:
+      LeakError: a picture that the run was trained on, or that cannot be told from those.
+    """
+    ids = held.get('image_id')
+    if ids is None:
+        return None
+    source = facts.get('source', '')
+    own = facts.get('id_space') or ('nsd' if source == 'nsd' else f'ids of {source}')
+    trained = facts | {'id_space': own}
+    told = {name: str(held[name]) for name in TEXTS if name in held}
+    tested = {'source': source, 'test': 'new rows'} | told
+    if tested['source'] == source:
+        tested.setdefault('id_space', own)
+    elif tested['source'] == 'nsd':
+        tested.setdefault('id_space', 'nsd')
+    same = tested.get('id_space') == own
+    if not allow:
+        try:
+            leaks.refuse(trained, kept['seen'], tested, ids)
+        except errors.LeakError as error:
+            remedy = f'{error.remedy}; or leave image_id out, name another id_space, --allow-seen'
+            raise errors.LeakError(error.what, error.where, remedy) from error
+    return int(np.isin(np.unique(ids), kept['seen']).sum()) if same else None

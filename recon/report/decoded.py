@@ -1,0 +1,77 @@
+"""The page of new scans that a finished run decoded: pictures or values, and no score. No jax."""
+
+import pathlib
+
+import jinja2
+import numpy as np
+
+from recon.core import results
+from recon.report import answers, pictures, tables, words
+
+_TEMPLATES = pathlib.Path(__file__).parent / 'templates'
+_SIDE = 192  # pixels of a picture on the page; whole ones lie beside it
+_LIKELY = 5  # categories that are named for a row
+
+
+def write(out, content: dict, arrays: dict) -> pathlib.Path:
+    """Writes DIR2/report.html.
+
+    Args:
+      out: DIR2.
+      content: of decoded.json: title, asked, rows, entries, seen_images, notes.
+      arrays: image_id [n], and images [n h w 3] with any stage_<name>, or pred [n ...] with any
+        categories [k].
+
+    Returns:
+      The page's path.
+    """
+    out = pathlib.Path(out)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template('decoded.html').render(
+        glossary=words.GLOSSARY,
+        **{key: content[key] for key in ('title', 'notes', 'rows', 'entries')},
+        run=content['asked']['run'],
+        file=content['asked']['voxels'],
+        seen=content['seen_images'],
+        **shown(arrays),
+    )
+    results.write_bytes(out / 'report.html', page.encode())
+    return out / 'report.html'
+
+
+def shown(arrays: dict) -> dict:
+    """{'headings', 'cards', 'table', 'n'} of the page: pictures or a table, the first rows."""
+    n = len(arrays['image_id'])
+    if 'images' not in arrays:
+        table = _likely(arrays) if 'categories' in arrays else answers.build(arrays)
+        return {'headings': [], 'cards': [], 'table': table, 'n': n}
+    stages = {k.removeprefix('stage_'): v for k, v in arrays.items() if k.startswith('stage_')}
+    columns = [('decoded', arrays['images']), *sorted(stages.items())]
+    cards = [
+        {
+            'id': str(arrays['image_id'][row]),
+            'pictures': [pictures.picture(array[row], _SIDE) for _, array in columns],
+        }
+        for row in range(min(n, pictures.SHOWN))
+    ]
+    return {'headings': [name for name, _ in columns], 'cards': cards, 'table': None, 'n': n}
+
+
+def _likely(arrays: dict) -> dict | None:
+    """A table of the categories with the highest values, of the first rows."""
+    pred, names = arrays['pred'], arrays['categories']
+    if pred.ndim != 2 or pred.shape[1] != len(names):
+        return answers.build(arrays)
+    rows = []
+    for row in range(min(len(pred), pictures.SHOWN)):
+        best = np.argsort(-pred[row], kind='stable')[:_LIKELY]
+        said = ', '.join(f'{names[k]} {pred[row, k]:.2f}' for k in best)
+        rows.append([tables.cell(arrays['image_id'][row], head=True), tables.cell(said)])
+    columns = [tables.column('Image'), tables.column('Decoded')]
+    return {'columns': columns, 'rows': rows}
