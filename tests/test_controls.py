@@ -1,3 +1,4 @@
+import dataclasses
 import types
 
 import numpy as np
@@ -30,7 +31,7 @@ def experiment(image_id, train_id=(0, 1, 2, 3)):
     )  # fmt: skip
     return types.SimpleNamespace(
         cfg=cfg,
-        brain=types.SimpleNamespace(train=train, extra_tests={}, rois={}),
+        brain=data.BrainData(train, test, None),
         answer='images',
         train_answers=images,
         truth=lambda split: np.zeros((len(split), 2, 2, 3), np.float32),
@@ -110,3 +111,25 @@ def test_an_answer_of_zeros_chooses_nothing():
         made, {}, test, np.ones((3, 2, 2, 3)), lambda *_: dict(entries), lambda name: None
     )
     assert set(scores['baselines']['mean_image']) == {'mse'}
+
+
+def test_of_pictures_of_the_cortex_areas_are_pixels_and_silence_is_a_response_of_0():
+    made, test = experiment(np.array([5, 6, 7]))
+    pictures = dataclasses.replace(test, voxels=np.ones((3, 2, 2), np.float32))
+    blank = np.full((2, 2), 0.25, np.float32)
+    laid = data.Laid(np.array([[0, 1], [2, -1]]), np.array([0, 0, 1, 2]), blank)
+    rois = {'V1': np.array([1, 0, 1, 0], bool), 'V2': np.array([0, 1, 0, 0], bool)}
+    made.brain = data.BrainData(pictures, pictures, None, rois=rois, laid=laid)
+    made.cfg.baselines, made.cfg.areas = ('zero_voxels', 'shuffled_voxels'), ('V1',)
+    seen, asked = [], []
+    made.decode = lambda fitted, voxels: seen.append(voxels) or {'images': voxels}
+    made.fit = lambda name, **options: asked.append(options)
+    controls.run(made, {}, pictures, None, lambda *_: {}, lambda name: None)
+    np.testing.assert_array_equal(seen[0], np.broadcast_to(blank, (3, 2, 2)))
+    np.testing.assert_array_equal(seen[1], pictures.voxels)
+    np.testing.assert_array_equal(seen[2][0], [[0.25, 1], [0.25, 0.25]])
+    assert asked[0]['voxels'].tolist() == rois['V1'].tolist()
+    with pytest.raises(errors.DataInvalid, match='no pixel shows voxels of V2 alone'):
+        controls.areas(types.SimpleNamespace(areas=('V2',), areas_missing='refuse'), rois, laid)
+    skip = types.SimpleNamespace(areas=('V1', 'V2'), areas_missing='skip')
+    assert controls.areas(skip, rois, laid) == ['V1']

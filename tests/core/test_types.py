@@ -44,3 +44,37 @@ def test_an_unknown_image_id_is_named():
     images = types.Images(np.array([2, 5]), lambda rows: np.zeros((len(rows), 1, 1, 3)), (1, 1))
     with pytest.raises(errors.DataInvalid, match='1 of 2 image ids are unknown, first 7'):
         images[[2, 7]]
+
+
+def laid():
+    """Five voxels in a row of 2 x 2 pixels: 0 and 1 share one, 2 and 3 have their own, 4 is off."""
+    index = np.array([[0, 1], [2, -1]])
+    return types.Laid(index, np.array([0, 0, 1, 2, -1]), np.full((2, 2), 0.5, np.float32))
+
+
+@pytest.mark.parametrize(
+    ('mask', 'wanted'),
+    [
+        ([1, 1, 0, 0, 0], [[1, 0], [0, 0]]),
+        ([1, 0, 1, 0, 1], [[0, 1], [0, 0]]),
+        ([0, 0, 0, 0, 1], [[0, 0], [0, 0]]),
+        ([1, 1, 1, 1, 0], [[1, 1], [1, 0]]),
+    ],
+)
+def test_a_pixel_is_of_an_area_if_no_voxel_of_another_is_in_it(mask, wanted):
+    assert laid().of(np.array(mask, bool)).tolist() == np.array(wanted, bool).tolist()
+
+
+def test_voxels_alone_are_columns_or_pixels_with_the_others_silent():
+    images = types.Images(np.arange(4), lambda rows: np.zeros((len(rows), 2, 2, 3)), (2, 2))
+    brain = types.BrainData(split(), split(2), images)
+    x = brain.train.voxels
+    np.testing.assert_array_equal(brain.only(x, np.array([True, False, True])), x[:, [0, 2]])
+    np.testing.assert_array_equal(brain.silence(2), np.zeros((2, 3)))
+    assert brain.count_voxels() == 3
+    pictures = types.Split(np.arange(16, dtype=np.float32).reshape(4, 2, 2), np.arange(4))
+    brain = types.BrainData(pictures, pictures.rows([0]), images, laid=laid())
+    alone = brain.only(pictures.voxels, np.array([0, 0, 1, 1, 1], bool))
+    np.testing.assert_array_equal(alone[1], [[0.5, 5], [6, 0.5]])
+    np.testing.assert_array_equal(brain.silence(3), np.full((3, 2, 2), 0.5))
+    assert brain.count_voxels() == 4

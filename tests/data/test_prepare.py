@@ -121,3 +121,25 @@ def test_what_is_remembered_is_written_once(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     prepare.keep(tmp_path, kept)
     assert path.stat().st_size > 100
+
+
+def test_rows_that_become_pictures_keep_to_their_voxels_and_to_what_silence_is():
+    data = small.brain()
+    cfg = {'order': ('normalise', 'cortical_picture', 'repeats')}
+    prepared, stats = prepare.run(cfg, data)
+    listed, _ = prepare.run({'order': ('normalise',)}, data)
+    x = np.pad(listed.train.voxels, ((0, 0), (0, 6))).reshape(-1, 6, 6, 1)
+    low, high = x.min(), x.max()
+    np.testing.assert_allclose(prepared.train.voxels, (x - low) / (high - low), atol=1e-5)
+    assert prepared.test.voxels.shape == (12, 6, 6, 1)
+    np.testing.assert_allclose(prepared.silence(1)[0], -low / (high - low), atol=1e-5)
+    alone = prepared.only(prepared.train.voxels, data.rois['V1']).reshape(-1, 36)
+    np.testing.assert_allclose(alone[:, 0:30:3], prepared.train.voxels.reshape(-1, 36)[:, 0:30:3])
+    assert np.ptp(np.delete(alone, np.s_[0:30:3], 1)) < 1e-5
+    assert prepared.count_voxels() == 30 and prepared.rois['V1'].shape == (30,)
+
+
+@pytest.mark.parametrize('op', ['normalise', 'rois', 'select'])
+def test_an_op_of_lists_after_one_that_makes_pictures_is_refused(op):
+    with pytest.raises(errors.ConfigError, match=f"name '{op}' earlier"):
+        prepare.run({'order': ('cortical_picture', op)}, small.brain())

@@ -151,3 +151,10 @@ def test_large_recordings_are_checked_on_some_voxels_of_those_that_are_kept(monk
     }
     entry = audit.check({'alignment': False}, data, prepared, cfg)
     assert entry['train_only_statistics'] is True and asked == [4, 4, 4]
+
+
+def test_rows_that_are_pictures_are_audited_like_lists():
+    data = small.brain()
+    entry = check(data, prepare_cfg={'order': ('normalise', 'cortical_picture')})
+    assert entry['train_only_statistics'] is True and set(entry['alignment']) == {'-1', '0', '1'}
+    assert entry['alignment'] == check(data, prepare_cfg={'order': ()})['alignment']

@@ -145,3 +145,30 @@ def test_what_is_wrong_is_said():
         cortical_picture.fit({'how': 'flatmap'}, brain(np.full(30, 200_000)))
     with pytest.raises(errors.ConfigError, match='how'):
         cortical_picture.fit({'how': 'round'}, brain())
+
+
+@pytest.mark.parametrize('how', ['square', 'flatmap'])
+def test_areas_are_a_filter_that_leaves_the_rest_blank(mapped, how):
+    vertex = np.concatenate(mapped)
+    data = small.brain(voxels=1000)
+    info = {'hemisphere': np.repeat(np.int8([0, 1]), 500), 'vertex': vertex.astype(np.int32)}
+    data = dataclasses.replace(data, voxel_info=info)
+    cfg = {'how': how, 'size': (40, 48), 'keep': ('V1', 'V4'), 'by': 'voxel'}
+    few, whole = pictures(cfg, data), pictures(cfg | {'keep': ()}, data)
+    assert few.shape == whole.shape
+    louder = data.train.voxels * np.where(data.rois['V2'], np.float32(10), np.float32(1))
+    louder = dataclasses.replace(data.train, voxels=louder)
+    louder = dataclasses.replace(data, train=louder)
+    np.testing.assert_array_equal(few, pictures(cfg, louder))  # nothing of V2 is in it
+    shown = np.ptp(few, 0) > 0
+    if how == 'square':  # each voxel where it was
+        np.testing.assert_array_equal(few[:, shown], whole[:, shown])
+        assert shown.sum() == (data.rois['V1'] | data.rois['V4']).sum()
+    with pytest.raises(errors.ConfigError, match="names 'V9'"):
+        cortical_picture.fit(cfg | {'keep': ('V9',)}, data)
+
+
+def test_an_area_off_the_flat_map_is_refused():
+    data = brain(np.where(np.arange(30) % 3 == 0, -1, 2000 + np.arange(30)))
+    with pytest.raises(errors.DataInvalid, match='none of 10 voxels'):
+        cortical_picture.fit({'how': 'flatmap', 'keep': ('V1',)}, data)

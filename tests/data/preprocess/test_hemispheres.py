@@ -47,3 +47,14 @@ def test_nothing_else_of_a_split_changes():
     given = dataclasses.replace(brain().train, run=np.array([3, 4], np.int32))
     got = hemispheres.apply({}, hemispheres.fit({}, brain()), given, 'train')
     assert got.run.tolist() == [3, 4]
+
+
+def test_areas_are_a_filter_and_leave_the_others_zero():
+    given = dataclasses.replace(brain(), rois={'V1': np.array([1, 0, 1, 0, 0], bool)})
+    cfg = {'order': ('hemispheres',), 'hemispheres': {'keep': ('V1',)}}
+    ready, stats = prepare.run(cfg, given)
+    assert ready.train.voxels.tolist() == [[[1, 3], [0, 0], [0, 0]], [[6, 8], [0, 0], [0, 0]]]
+    assert ready.count_voxels() == 2
+    assert ready.laid.of(given.rois['V1']).tolist() == [[True, True], [False] * 2, [False] * 2]
+    with pytest.raises(errors.ConfigError, match='V1 \\(2\\)'):
+        hemispheres.fit({'keep': ('V9',)}, given)

@@ -68,3 +68,10 @@ def test_extra_tests_follow_the_test_option_and_keep_is_untouched():
 def test_an_unknown_way_is_refused():
     with pytest.raises(errors.ConfigError, match="repeats.train is 'median'"):
         repeats.fit({'train': 'median'}, small.brain())
+
+
+def test_rows_of_any_shape_are_averaged():
+    data = small.brain(repeats=3)
+    pictures = dataclasses.replace(data.test, voxels=data.test.voxels.reshape(-1, 5, 3, 2))
+    wanted = repeats.mean(data.test).voxels.reshape(-1, 5, 3, 2)
+    np.testing.assert_array_equal(repeats.mean(pictures).voxels, wanted)
