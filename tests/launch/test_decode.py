@@ -1,0 +1,207 @@
+"""What a lab does daily: a finished run on new scans."""
+
+import json
+
+import ml_collections
+import numpy as np
+import PIL.Image
+import pytest
+
+from launch import decode, main
+from recon.core import errors, results
+from recon.data.datasets import digits69, simulated
+from recon.data.layouts import digits69 as layout
+
+FEW = ('--config.draws=50', '--config.permutations=5', '--config.learning_curve=()')
+
+
+def train(workdir, *words):
+    code = main.main([*words, *FEW, '--config.baselines=mean_image', f'--workdir={workdir}'])
+    assert code == 0
+    return workdir
+
+
+@pytest.fixture(scope='module')
+def ridge(tmp_path_factory):
+    """A finished run of ridge regression on digits, and the file of its recording."""
+    folder = tmp_path_factory.mktemp('ridge')
+    file = next(layout.write(folder / 'digits', scale='toy', seed=0).glob('*.mat'))
+    words = ('--config=configs/digits69_ridge.py', f'--config.dataset.path={file}')
+    return train(folder / 'run', *words), digits69.load({'path': str(file)})
+
+
+@pytest.fixture
+def call(capsys):
+    """`call(run, voxels, out, *words)` -> (exit code, stderr)."""
+
+    def ask(run, voxels, out, *words):
+        code = decode.main([f'--run={run}', f'--voxels={voxels}', f'--out={out}', *words])
+        return code, capsys.readouterr().err
+
+    return ask
+
+
+def saved(path, split, **more):
+    np.savez(path, voxels=split.voxels, image_id=split.image_id, **more)
+    return path
+
+
+def test_the_runs_own_test_rows_give_its_reconstructions(ridge, call, tmp_path):
+    run, brain = ridge
+    code, err = call(run, saved(tmp_path / 'a.npz', brain.test), tmp_path / 'out')
+    assert code == 0, err
+    before, now = (
+        results.read_arrays(folder / 'reconstructions.npz') for folder in (run, tmp_path / 'out')
+    )
+    np.testing.assert_array_equal(now['images'], before['images'])
+    np.testing.assert_array_equal(now['image_id'], before['image_id'])
+    assert 'truth' not in now
+    pictures = sorted((tmp_path / 'out' / 'images').glob('*.png'))
+    assert {p.stem for p in pictures} == set(map(str, before['image_id']))
+    drawn = np.asarray(PIL.Image.open(pictures[0]), np.float32) / 255
+    row = before['image_id'].tolist().index(int(pictures[0].stem))
+    assert np.abs(drawn - before['images'][row]).max() <= 0.5 / 255 + 1e-6
+    told = json.loads((tmp_path / 'out' / 'decoded.json').read_text())
+    assert told['status'] == 'done' and told['seen_images'] == 0
+    assert told['rows'] == told['entries'] == len(brain.test)
+    page = (tmp_path / 'out' / 'report.html').read_text()
+    assert page.count('<img') == len(brain.test) and 'Nothing is scored here' in page
+
+
+def test_rows_without_ids_are_decoded_one_by_one(ridge, call, tmp_path):
+    run, brain = ridge
+    np.save(tmp_path / 'a.npy', np.repeat(brain.test.voxels[:2], 2, 0))
+    assert call(run, tmp_path / 'a.npy', tmp_path / 'out')[0] == 0
+    images = results.read_arrays(tmp_path / 'out' / 'reconstructions.npz')['images']
+    assert len(images) == 4
+    np.testing.assert_array_equal(images[0], images[1])
+    assert np.abs(images[0] - images[2]).max() > 0.01
+
+
+def test_rows_of_one_picture_are_averaged_as_the_run_does(ridge, call, tmp_path):
+    run, brain = ridge
+    noise = np.random.default_rng(0).standard_normal(brain.test.voxels.shape).astype(np.float32)
+    voxels = np.concatenate([brain.test.voxels + noise, brain.test.voxels - noise])
+    ids = np.tile(brain.test.image_id, 2)
+    np.savez(tmp_path / 'a.npz', voxels=voxels, image_id=ids)
+    assert call(run, tmp_path / 'a.npz', tmp_path / 'out')[0] == 0
+    now, before = (
+        results.read_arrays(folder / 'reconstructions.npz') for folder in (tmp_path / 'out', run)
+    )
+    np.testing.assert_allclose(now['images'], before['images'], atol=1e-4)
+
+
+def test_training_pictures_are_refused_or_decoded_and_said(ridge, call, tmp_path):
+    run, brain = ridge
+    file = saved(tmp_path / 'a.npz', brain.train)
+    code, err = call(run, file, tmp_path / 'out')
+    assert code == 2 and 'LeakError' in err and '--allow-seen' in err and err.count('\n') == 1
+    assert not (tmp_path / 'out').exists()
+    assert call(run, file, tmp_path / 'out', '--allow-seen')[0] == 0
+    assert 'seen images' in (tmp_path / 'out' / 'report.html').read_text()
+
+
+def test_the_same_command_again_changes_nothing_and_another_is_refused(ridge, call, tmp_path):
+    run, brain = ridge
+    file, out = saved(tmp_path / 'a.npz', brain.test), tmp_path / 'out'
+    assert call(run, file, out)[0] == 0
+    before = {p: p.stat().st_mtime_ns for p in out.rglob('*')}
+    assert call(run, file, out)[0] == 0
+    assert {p: p.stat().st_mtime_ns for p in out.rglob('*')} == before
+    other = saved(tmp_path / 'b.npz', brain.test.rows(slice(3)))
+    code, err = call(run, other, out)
+    assert code == 2 and 'holds something else' in err
+    assert {p: p.stat().st_mtime_ns for p in out.rglob('*')} == before
+
+
+def test_one_that_was_killed_half_way_is_finished(ridge, call, tmp_path):
+    run, brain = ridge
+    file, out = saved(tmp_path / 'a.npz', brain.test), tmp_path / 'out'
+    assert call(run, file, out)[0] == 0
+    told = json.loads((out / 'decoded.json').read_text())
+    (out / 'decoded.json').write_text(json.dumps(told | {'status': 'running'}))
+    (out / 'report.html').unlink()
+    assert call(run, file, out)[0] == 0
+    assert (out / 'report.html').exists()
+
+
+@pytest.mark.parametrize('status', ['stopped', 'failed', 'running'])
+def test_a_run_that_is_not_done_is_refused(ridge, call, tmp_path, status):
+    run, brain = ridge
+    half = tmp_path / 'half'
+    half.mkdir()
+    (half / 'config.json').write_text((run / 'config.json').read_text())
+    (half / 'run.json').write_text(json.dumps({'status': status}))
+    code, err = call(half, saved(tmp_path / 'a.npz', brain.test), tmp_path / 'out')
+    assert code == 2 and f'status: {status}' in err and err.count('\n') == 1
+    assert not (tmp_path / 'out').exists()
+
+
+def test_slips_end_with_one_line_and_write_nothing(ridge, call, tmp_path):
+    run, brain = ridge
+    fewer = saved(tmp_path / 'fewer.npz', brain.test.rows(slice(2)))
+    np.savez(tmp_path / 'less.npz', voxels=brain.test.voxels[:, 1:])
+    np.savez(tmp_path / 'nan.npz', voxels=np.full_like(brain.test.voxels, np.nan))
+    for words, message in (
+        ((tmp_path / 'none', fewer), 'no run is there'),
+        ((run, tmp_path / 'none.npz'), 'no such file'),
+        ((run, tmp_path / 'less.npz'), 'the run was fitted on'),
+        ((run, tmp_path / 'nan.npz'), 'NaN'),
+        ((run, fewer, '--unseen=own'), 'does not normalise by session'),
+        ((run, fewer, '--unseen=all'), 'unseen'),
+        ((run, fewer, '--fast'), '--fast'),
+    ):
+        code, err = call(*words[:2], tmp_path / 'out', *words[2:])
+        assert code == 2 and message in err and err.count('\n') == 1, err
+        assert not (tmp_path / 'out').exists()
+
+
+def test_names_of_files_are_ids_where_these_are_names():
+    assert decode.file_names(np.array([3, 12])) == ['3', '12']
+    assert decode.file_names(np.array(['a b', 'c/d'])) == ['a_b', 'c_d']
+    assert decode.file_names(np.array(['a/b', 'a_b'])) == ['00000_a_b', '00001_a_b']
+    assert decode.file_names(np.array([4, 4])) == ['00000_4', '00001_4']
+    assert decode.file_names(np.array(['..', 'b'])) == ['00000_..', '00001_b']
+
+
+def test_a_session_that_was_not_fitted_is_said():
+    cfg = ml_collections.ConfigDict({'preprocess': {'normalise': dict(by='session', unseen='own')}})
+    kept = {'stats/normalise/group': np.array([1, 2])}
+    rows = type('Rows', (), {'session': np.array([1, 2, 7]), '__len__': lambda self: 3})()
+    (said,) = decode.unknown_groups(cfg, kept, rows)
+    assert said.startswith('1 of 3 rows are of a session') and said.endswith('their own.')
+    rows.session = np.array([1, 2, 2])
+    assert decode.unknown_groups(cfg, kept, rows) == []
+
+
+def test_options_newer_than_the_run_get_their_defaults(ridge, tmp_path):
+    run, _ = ridge
+    plain = json.loads((run / 'config.json').read_text())
+    del plain['decoder']['cv'], plain['threshold']
+    (tmp_path / 'config.json').write_text(json.dumps(plain))
+    from recon import pipeline
+
+    cfg = decode.config(tmp_path, pipeline.DEFAULTS)
+    assert cfg.threshold == pipeline.DEFAULTS['threshold'] and 'cv' in cfg.decoder
+    plain['decoder']['colour'] = 1
+    (tmp_path / 'config.json').write_text(json.dumps(plain))
+    with pytest.raises(errors.ConfigError, match='colour'):
+        decode.config(tmp_path, pipeline.DEFAULTS)
+
+
+@pytest.mark.long
+def test_a_trained_net_with_a_generator_decodes_its_own_test_rows_alike(call, tmp_path):
+    words = ('--config=configs/simulated_mlp.py:smoke', '--config.decoder.epochs=2')
+    run = train(tmp_path / 'run', *words, '--config.metrics=pixcorr')
+    brain = simulated.load(json.loads((run / 'config.json').read_text())['dataset'])
+    rows = {k: getattr(brain.test, k) for k in ('session', 'run')}
+    file = saved(tmp_path / 'a.npz', brain.test, **rows, xyz=brain.voxel_info['xyz'])
+    code, err = call(run, file, tmp_path / 'out')
+    assert code == 0, err
+    before, now = (
+        results.read_arrays(folder / 'reconstructions.npz') for folder in (run, tmp_path / 'out')
+    )
+    np.testing.assert_allclose(now['images'], before['images'], atol=1e-6)
+    moved = brain.voxel_info['xyz'][::-1]
+    code, err = call(run, saved(tmp_path / 'b.npz', brain.test, xyz=moved), tmp_path / 'out2')
+    assert code == 2 and 'xyz is not that of the run' in err
