@@ -88,7 +88,7 @@ def run(experiment: Experiment, fitted: dict, test, answers, score, step) -> tup
       fitted: its parameters, {target: params}.
       test: the rows that were scored.
       answers: [n ...], what was decoded from them: pictures, or values.
-      score: (answers, truth, split, image_id) -> {metric: entry}.
+      score: (answers, truth, split, image_id, parameters) -> {metric: entry}.
       step: called with each control's name when it is done.
 
     Returns:
@@ -99,9 +99,10 @@ def run(experiment: Experiment, fitted: dict, test, answers, score, step) -> tup
     cfg, truth = experiment.cfg, experiment.truth(test)
     scores = {'baselines': {}, 'curves': []}
     for name in cfg.baselines:
-        control = baseline(name, experiment, fitted, test, answers)
+        fresh = {}
+        control = baseline(name, experiment, fitted, test, answers, fresh)
         if control is not None:
-            entries = score(control, truth, 'test', test.image_id)
+            entries = score(control, truth, 'test', test.image_id, fresh or fitted)
             scores['baselines'][name] = entries if control.any() else _without_choice(entries)
         step(name)
     alone = areas(cfg, experiment.brain.rois, experiment.brain.laid)
@@ -110,8 +111,8 @@ def run(experiment: Experiment, fitted: dict, test, answers, score, step) -> tup
     for area in alone:
         mask = area_mask(area, experiment.brain.rois)
         voxels = experiment.brain.only(test.voxels, mask)
-        decoded = refit(experiment, voxels, voxels=mask)
-        entries = score(decoded, truth, 'test', test.image_id)
+        decoded, fresh = refit(experiment, voxels, voxels=mask)
+        entries = score(decoded, truth, 'test', test.image_id, fresh)
         scores['areas'][area] = {'n_voxels': int(mask.sum()), 'scores': entries}
         step(f'area {area}')
     if cfg.learning_curve:
@@ -121,7 +122,7 @@ def run(experiment: Experiment, fitted: dict, test, answers, score, step) -> tup
         seen = rows_to_score(cfg, experiment.brain.train)
         decoded = on_training(experiment).decode(fitted, seen.voxels)
         right = experiment.truth(seen)
-        entries = score(decoded[experiment.answer], right, 'train', seen.image_id)
+        entries = score(decoded[experiment.answer], right, 'train', seen.image_id, fitted)
         scores['scores_train'] = entries
         some = np.linspace(0, len(seen) - 1, min(len(seen), SHOWN)).astype(int)
         few = {name: value[some] for name, value in decoded.items()}
@@ -129,7 +130,7 @@ def run(experiment: Experiment, fitted: dict, test, answers, score, step) -> tup
     for name, split in experiment.brain.extra_tests.items():
         split = rows_to_score(cfg, split)
         decoded, right = experiment.decode(fitted, split.voxels), experiment.truth(split)
-        entries = score(decoded[experiment.answer], right, name, split.image_id)
+        entries = score(decoded[experiment.answer], right, name, split.image_id, fitted)
         scores.setdefault('extra_tests', {})[name] = entries
         further[f'extra_tests/{name}'] = (split, decoded, right)
     return scores, further
@@ -145,8 +146,12 @@ def on_training(experiment: Experiment) -> Experiment:
     return dataclasses.replace(experiment, cfg=cfg)
 
 
-def baseline(name: str, experiment: Experiment, fitted: dict, test, answers) -> np.ndarray | None:
+def baseline(
+    name: str, experiment: Experiment, fitted: dict, test, answers, fresh: dict | None = None
+) -> np.ndarray | None:
     """[n ...]: the answers of one control (RUN_FOLDER.md defines each).
+
+    What a control fits anew is put into `fresh`.
 
     None where there is nothing to exchange: shuffled_voxels of test rows of one image,
     shuffled_rows with fewer than three training rows or with one training image.
@@ -165,7 +170,9 @@ def baseline(name: str, experiment: Experiment, fitted: dict, test, answers) -> 
     if name == 'shuffled_rows':
         if len(experiment.brain.train) < 3 or len(train) < 2:
             return None
-        return refit(experiment, test.voxels, shuffle=True)
+        shuffled, parts = refit(experiment, test.voxels, shuffle=True)
+        (fresh if fresh is not None else {}).update(parts)
+        return shuffled
     voxels = experiment.brain.silence(len(test))
     if name == 'shuffled_voxels':
         order = rows_of_others(rng.generator(experiment.cfg.seed, name), test.image_id)
@@ -202,16 +209,17 @@ def rows_of_others(random: np.random.Generator, image_id) -> np.ndarray | None:
     return rows[first[sent] + place % sizes[sent]]
 
 
-def refit(experiment: Experiment, test_voxels, **options) -> np.ndarray:
-    """[n ...]: answers for the test rows, of decoders fitted anew with `Experiment.fit`'s options.
+def refit(experiment: Experiment, test_voxels, **options) -> tuple[np.ndarray, dict]:
+    """Answers [n ...] for the test rows, and the decoders that gave them, fitted anew.
 
-    Of the targets only that is fitted which the scored answer is made of.
+    `options` are those of `Experiment.fit`. Of the targets only that is fitted which the scored
+    answer is made of.
     """
     names = (experiment.answer,) if experiment.answer != 'images' else ('pixels',)
     if experiment.cfg.generator.chain:
         names = experiment.parts
     fitted = {name: experiment.fit(name, **options) for name in names}
-    return experiment.decode(fitted, test_voxels)[experiment.answer]
+    return experiment.decode(fitted, test_voxels)[experiment.answer], fitted
 
 
 def learning_curve(experiment: Experiment, test, truth, score, step) -> dict:
@@ -221,9 +229,9 @@ def learning_curve(experiment: Experiment, test, truth, score, step) -> dict:
     xs, ys = [], []
     for fraction in cfg.learning_curve:
         rows = np.sort(order[: max(2, round(fraction * n))])
-        decoded = refit(experiment, test.voxels, rows=rows)
+        decoded, fresh = refit(experiment, test.voxels, rows=rows)
         xs.append(len(rows))
-        ys.append(score(decoded, truth, 'test', test.image_id)[cfg.metrics[0]]['mean'])
+        ys.append(score(decoded, truth, 'test', test.image_id, fresh)[cfg.metrics[0]]['mean'])
         step(f'{fraction:.0%} of the rows')
     return {
         'title': 'Learning curve',

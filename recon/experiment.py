@@ -15,7 +15,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from recon import targets
+from recon import labelling, targets
 from recon.core import errors, image, lookup, results, rng, sharding, types
 from recon.train import job
 
@@ -106,7 +106,7 @@ class Experiment:
         return {}
 
     def _measured(self, name: str, ids) -> np.ndarray:
-        return targets.measure(self.cfg, name, self.brain.images, ids)
+        return targets.measure(self.cfg, name, self.brain, ids)
 
     @functools.cached_property
     def _moments(self) -> dict:
@@ -175,6 +175,8 @@ class Experiment:
                 rois = {k: mask[voxels] for k, mask in rois.items()}
         (module, options), key = self._stage(name), rng.named(self.key, name)
         trained = task(self._file(name))
+        if trained is None and self.cfg.targets.get(name, {}).get('net') == labelling.NET:
+            return labelling.fit(module, options, train, target, key, rois, self.cfg.seed)
         if trained is None:
             groups = train.groups()
             return module.fit(options, train.voxels, target, key, groups=groups, rois=rois)

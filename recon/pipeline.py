@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from recon import controls, experiment, targets
+from recon import controls, experiment, labelling, targets
 from recon.core import errors, image, lookup, provenance, results, settings
 from recon.data import prepare
 from recon.data.preprocess import audit
 from recon.metrics import ceiling, feature, protocols, suite
+from recon.metrics import labels as label_metrics
 from recon.report import html
 from recon.report import surface as surfaces
 from recon.train import checkpoint, log
@@ -69,6 +70,7 @@ def run(cfg, workdir, stop=lambda: False, shared=None) -> pathlib.Path:
     prepared = prepare.remember(raw, stats)
     audited = audit.check(cfg.audit, raw, brain, cfg.preprocess)
     del raw  # a whole subject of NSD is 2 GB
+    targets.check_data(cfg, brain)
     check_metrics(cfg, brain)
     areas = controls.areas(cfg, brain.rois, brain.laid)
     facts = provenance.facts(cfg.seed) | {'protocol': protocol(cfg, brain), 'audit': audited}
@@ -91,8 +93,11 @@ def run(cfg, workdir, stop=lambda: False, shared=None) -> pathlib.Path:
         test = controls.rows_to_score(cfg, brain.test)
         decoded, truth = this.decode(fitted, test.voxels), this.truth(test)
         score = scorer(cfg, brain, audited['label'])
-        scores = score(decoded[this.answer], truth, 'test', test.image_id)
-        folder.npz(f'{kind(cfg)}.npz', arrays(cfg, test, decoded, truth))
+        scores = score(decoded[this.answer], truth, 'test', test.image_id, fitted)
+        held = arrays(cfg, test, decoded, truth)
+        if labels(cfg):
+            held |= labelling.arrays(labels(cfg), brain, fitted[this.answer], held)
+        folder.npz(f'{kind(cfg)}.npz', held)
         progress.step('decode_and_score')
 
         controlled, further = controls.run(
@@ -130,6 +135,10 @@ def check(cfg) -> None:
 
 def check_metrics(cfg, brain=None) -> None:
     """Raises ConfigError for a metric that cannot be scored; `brain` tells the number and size."""
+    if labels(cfg):
+        names = brain and labelling.categories(labels(cfg), brain)[1]
+        label_metrics.check(cfg.metrics, names and len(names))
+        return
     if kind(cfg) == 'predictions':
         suite.check_values(cfg.metrics, experiment.answer(cfg))
         return
@@ -148,6 +157,12 @@ def kind(cfg) -> str:
     return 'reconstructions' if experiment.answer(cfg) == 'images' else 'predictions'
 
 
+def labels(cfg):
+    """The target that is scored, where that is labels; else None."""
+    spec = cfg.targets[experiment.answer(cfg)] if kind(cfg) == 'predictions' else {}
+    return spec if spec.get('net') == labelling.NET else None
+
+
 def load_or_fit(this, name: str):
     """The parameters of a part: from the checkpoint of a stopped run, or fitted and saved.
 
@@ -163,7 +178,7 @@ def load_or_fit(this, name: str):
 
 
 def scorer(cfg, brain, label=None):
-    """(answers, truth, split, image_id) -> {metric: entry}, with this run's seed and settings.
+    """(answers, truth, split, image_id, parameters) -> {metric: entry}, with this run's settings.
 
     `label` ('seen images') is written into every entry where the audit gave one.
     """
@@ -177,14 +192,18 @@ def scorer(cfg, brain, label=None):
             dtype=jnp.dtype(cfg.zoo.dtype),
         )
 
-    def score(answers, truth, split, image_id):
+    def score(answers, truth, split, image_id, fitted):
         settings_ = dict(
             seed=cfg.seed,
             draws=cfg.draws,
             permutations=cfg.permutations,
             clusters=image_id if cfg.score_rows else None,
         )
-        if kind(cfg) == 'predictions':
+        if labels(cfg):
+            params = fitted[experiment.answer(cfg)]
+            given = (labels(cfg), brain, cfg.metrics, answers, truth, params)
+            scored = labelling.score(*given, **settings_)
+        elif kind(cfg) == 'predictions':
             name = experiment.answer(cfg)
             scored = suite.score_values(cfg.metrics, answers, truth, name, **settings_)
         else:
@@ -221,7 +240,11 @@ def describe(folder, this, fitted: dict, curves: list, decoded: dict, truth) -> 
         importance = told[name].pop('importance', None)
         if importance is not None:
             maps[f'importance_{name}'] = np.asarray(importance, np.float32)
-    if this.answer != 'images':
+    if labels(this.cfg):
+        given = (decoded[this.answer], truth)
+        table = labelling.each(labels(this.cfg), this.brain, fitted[this.answer], *given)
+        told[this.answer].setdefault('tables', []).append(table)
+    elif this.answer != 'images':
         table = each_value(this.cfg.targets[this.answer].layer, decoded[this.answer], truth)
         told[this.answer].setdefault('tables', []).append(table)
     if curves:
@@ -249,7 +272,8 @@ def protocol(cfg, brain) -> dict:
     areas = controls.areas(cfg, brain.rois, brain.laid)
     spec = cfg.targets[experiment.answer(cfg)].size if kind(cfg) == 'predictions' else ()
     size = spec or experiment.picture_size(cfg) or brain.images.shape
-    return {
+    named = {'labels': labelling.facts(labels(cfg), brain)} if labels(cfg) else {}
+    return named | {
         'data': brain.facts,
         'train_rows': len(brain.train),
         'train_images': len(np.unique(brain.train.image_id)),

@@ -1,7 +1,8 @@
-"""What decoders learn: pixels, image statistics, or a layer of a pretrained net, per picture.
+"""What decoders learn: pixels, image statistics, labels, or a layer of a pretrained net.
 
-`cfg.targets.<name>` is {net, layer, size, standardise}. net 'image' has the layers LAYERS; any
-other is a pretrained net: 'tiny/clip', a name of `zoo/catalog.py`, or a folder.
+`cfg.targets.<name>` is {net, layer, size, standardise}. net 'image' has the layers LAYERS; net
+'labels' the layer 'categories' and options of its own (`labelling.py`); any other is a pretrained
+net: 'tiny/clip', a name of `zoo/catalog.py`, or a folder.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import pathlib
 import jax.numpy as jnp
 import numpy as np
 
+from recon import labelling
 from recon.core import errors, image, types
 from recon.zoo import catalog, features, weights
 
@@ -45,7 +47,17 @@ def check(cfg) -> None:
                 'config',
                 "the target named 'pixels' is the picture itself: layer='pixels', as it is",
             )
+        if spec.net == labelling.NET:
+            labelling.check(name, spec)
+            continue
         _check_layer(cfg, name, spec)
+
+
+def check_data(cfg, brain: types.BrainData) -> None:
+    """Raises ConfigError, DataMissing or DataInvalid for targets that these data cannot give."""
+    for name, spec in cfg.targets.items():
+        if spec.net == labelling.NET:
+            labelling.check_data(name, spec, brain)
 
 
 def _check_layer(cfg, name: str, spec) -> None:
@@ -64,9 +76,11 @@ def _check_layer(cfg, name: str, spec) -> None:
         )
 
 
-def measure(cfg, name: str, images: types.Images, ids) -> np.ndarray:
+def measure(cfg, name: str, brain: types.BrainData, ids) -> np.ndarray:
     """[m ...] float32: target `name` of the pictures `ids` [m], not standardised."""
-    spec = cfg.targets[name]
+    spec, images = cfg.targets[name], brain.images
+    if spec.net == labelling.NET:
+        return labelling.measure(spec, brain, ids)
     if spec.net != 'image':
         net = weights.load(_folder(cfg, spec.net))
         values = features.extract(

@@ -47,10 +47,12 @@ def test_targets_that_cannot_be_decoded_are_refused(wanted, message):
 def test_a_layer_of_a_net_is_what_features_extract_gives_of_the_resized_pictures(tmp_path):
     pictures = np.random.default_rng(3).random((7, 20, 24, 3)).astype(np.float32)
     shown = types.Images(np.arange(7) * 10, pictures.__getitem__, (20, 24))
+    rows = types.Split(np.zeros((1, 1)), np.array([0]))
+    brain = types.BrainData(rows, rows, shown)
     cfg = config({'seen': dict(net='tiny/alexnet', layer='features.4', size=(40, 48))},
                  cache=str(tmp_path))  # fmt: skip
     targets.check(cfg)
-    values = targets.measure(cfg, 'seen', shown, np.array([50, 0, 50]))
+    values = targets.measure(cfg, 'seen', brain, np.array([50, 0, 50]))
     net = weights.load('tiny/alexnet')
     resized = image.resize(pictures[[5, 0, 5]], (40, 48))
     wanted = features.extract(net, ('features.4',), resized)['features.4']

@@ -19,6 +19,12 @@ TARGET = {
     'size': (),  # (h, w) that pictures are resized to first; () is their own
     'standardise': False,  # in units of the standard deviation over the training images, mean 0
 }
+LABELS = {  # of a target with net 'labels': which categories a picture shows
+    'layer': 'categories',
+    'coverage': 0.0,  # smallest share of the picture, where the recording knows it; 0: any
+    'least': 1,  # training images that must have a category, and as many that must lack it
+    'threshold': 0.0,  # a score above it is a yes; 0: chosen for each on left-out training rows
+}
 PREPROCESS = 'recon.data.preprocess'
 GENERATORS = 'recon.generators'
 GENERATOR = {
@@ -53,7 +59,7 @@ def resolve(cfg, defaults: dict) -> ml_collections.ConfigDict:
     full['preprocess'] = _fill_preprocess(plain.get('preprocess', {}))
     full['generator'] = _fill_generator(plain.get('generator', {}))
     full['targets'] = {
-        name: _fill(spec, TARGET, f'targets.{name}.')
+        name: _fill(spec, _of_target(spec), f'targets.{name}.')
         for name, spec in plain.get('targets', {}).items()
     }
     return ml_collections.ConfigDict(full, convert_dict=True).lock()
@@ -94,6 +100,10 @@ def _fill_stage(given: dict, package: str, key: str) -> dict:
         if isinstance(value, dict) and 'name' in value:
             full[inner] = _fill_stage(value, package, f'{key}.{inner}')
     return full
+
+
+def _of_target(spec: dict) -> dict:
+    return TARGET | (LABELS if spec.get('net') == 'labels' else {})
 
 
 def _fill_preprocess(given: dict) -> dict:

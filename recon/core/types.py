@@ -136,6 +136,7 @@ class BrainData:
         [v 3] in mm, vertex int32 (fsaverage5 vertex within its hemisphere, -1 none), ncsnr float32
         (single-trial signal-to-noise; noise ceiling = ncsnr^2 / (ncsnr^2 + 1 / trials)).
       labels: {image id: int or [k] 0/1}, or None;  label_names: names of the classes.
+      coverage: {image id: [k] share of the picture that each category covers}, or None.
       captions: {image id: (sentence, ...)}, or None.
       tr: seconds between volumes, or None.
       facts: what a report says of the data (source, subject, split rule), JSON-able.
@@ -152,6 +153,7 @@ class BrainData:
     voxel_info: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     labels: dict | None = None
     label_names: tuple[str, ...] = ()
+    coverage: dict | None = None
     captions: dict | None = None
     tr: float | None = None
     facts: dict = dataclasses.field(default_factory=dict)

@@ -18,7 +18,7 @@ PATTERNS = {
     'lpips_<net>': r'(?P<kind>lpips)_(?P<net>\w+)',
 }
 ELSEWHERE = {
-    'map|f1_macro|f1_micro|category_accuracy|top1_accuracy|top5_accuracy': 'labels',
+    'map|f1_macro|f1_micro|(category|top1|top5|first_label)_accuracy': 'labels',
     'voxel_r|voxel_r2|ceiling_fraction': 'responses of voxels',
     'latent_l1': 'latents',
 }

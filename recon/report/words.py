@@ -156,6 +156,7 @@ _METRICS = {
     'category_accuracy': ('category accuracy', 'classify', True),
     'top1_accuracy': ('top-1 accuracy', 'classify', True),
     'top5_accuracy': ('top-5 accuracy', 'classify', True),
+    'first_label_accuracy': ("first label's accuracy", 'classify', True),
     'latent_l1': ('latent error', 'latent', False),
     'voxel_r': ('voxel correlation', 'voxel', False),
     'voxel_r2': ('voxel variance explained', 'voxel', True),
@@ -179,7 +180,7 @@ BASELINES = {
     'shuffled_rows': 'shuffled training rows',
     'shuffled_voxels': 'shuffled brain',
     'zero_voxels': 'silent brain',
-    'mean_latent': 'mean latent',
+    'mean_latent': 'mean training answer',
 }
 
 # What was shown, and whose data they are.

@@ -246,6 +246,7 @@ def _annotate(cfg, root, shown, sheet, train, size: int, notes: list) -> dict:
     return {
         'labels': found.by_id(),
         'label_names': found.label_names,
+        'coverage': dict(zip(found.ids.tolist(), found.coverage, strict=True)),
         'captions': found.captions or None,
     }
 

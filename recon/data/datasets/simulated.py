@@ -67,6 +67,7 @@ def load(cfg) -> types.BrainData:
     ids, sentences = stimuli.ids.tolist(), stimuli.captions
     if stimuli.labels is not None:
         known['labels'] = dict(zip(ids, stimuli.labels, strict=True))
+        known['coverage'] = dict(zip(ids, stimuli.coverage, strict=True))
         known['captions'] = {i: (s,) for i, s in zip(ids, sentences, strict=True)}
     size, channels = stimuli.images.shape[1:3], stimuli.images.shape[3]
     return types.BrainData(

@@ -143,6 +143,14 @@ def labels(scenes: Scenes) -> np.ndarray:
     return out
 
 
+def coverages(scenes: Scenes) -> np.ndarray:
+    """[m 16] float32: share of the picture in which each category is seen."""
+    out = np.zeros((len(scenes.ids), len(CATEGORIES)), np.float32)
+    rows, k = np.nonzero(scenes.category >= 0)
+    np.add.at(out, (rows, scenes.category[rows, k]), scenes.coverage[rows, k])
+    return out
+
+
 def has_unseen(scenes: Scenes) -> np.ndarray:
     """[m] bool: whether a picture shows a category-colour pair of UNSEEN."""
     colour = np.array([tuple(COLOURS).index(colour) for _, colour in UNSEEN])

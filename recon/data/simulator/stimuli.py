@@ -20,7 +20,8 @@ class Stimuli:
       ids: [m] int64 or <U.  part: [m] index into PARTS.
       images: [m h w c] uint8, as they are stored and scored.  seen: as the brain sees them.
       contents: [m 16 8 8], or None where nobody says what the pictures show.
-      labels: [m 16] uint8 or None.  captions: m sentences or None.  facts: for the report.
+      labels: [m 16] uint8 or None.  coverage: [m 16] share of the picture, or None.
+      captions: m sentences or None.  facts: for the report.
     """
 
     ids: np.ndarray
@@ -30,6 +31,7 @@ class Stimuli:
     facts: dict
     contents: np.ndarray | None = None
     labels: np.ndarray | None = None
+    coverage: np.ndarray | None = None
     captions: list | None = None
 
 
@@ -61,9 +63,16 @@ def _scenes(cfg: dict) -> Stimuli:
         'test pictures alone',
         'test_pictures_with_unseen_pairs': int(unseen),
     }
-    labels, captions = scenes.labels(drawn), scenes.captions(drawn)
     return Stimuli(
-        drawn.ids, part[order], drawn.images, drawn.images, facts, drawn.contents, labels, captions
+        drawn.ids,
+        part[order],
+        drawn.images,
+        drawn.images,
+        facts,
+        drawn.contents,
+        scenes.labels(drawn),
+        scenes.coverages(drawn),
+        scenes.captions(drawn),
     )
 
 

@@ -1,0 +1,37 @@
+r"""What is in a simulated scene: 16 categories, several a picture, named from the brain.
+
+Data: the simulated brain (docs/datasets/simulated.md), 3,000 training trials; it knows how much of
+a picture each object covers.
+Method: z-score by session; the first seed report's convolutional net on both hemispheres
+(decoders/label_cnn.py, focal loss), or ridge or logistic regression. A category that scores above
+its threshold is named; thresholds are chosen on training rows that were put aside.
+The net is the weakest of the three: neighbours in a list of vertices share little that a linear
+decoder does not have already, and 3,000 trials are few for 9 million parameters. In a trial of the
+decoders alone mean average precision was .40 with the net, .775 with ridge, .743 with logistic.
+
+Run:    python launch/main.py --config=configs/simulated_labels.py:decoder=ridge
+Sweep:  python launch/sweep.py --config=configs/simulated_labels.py:small
+Smoke:  python launch/main.py --config=configs/simulated_labels.py:smoke
+Expect: row simulated_labels of docs/results.md
+"""
+
+from configs import _labels
+
+
+def get_config(arg=None):
+    """Options of _labels.experiment, and of the reader: subject, n_train, voxels."""
+    return _labels.experiment(
+        arg,
+        dict(name='simulated', subject=1, n_train=3_000, voxels=4_000),
+        coverage=0.0,
+        train='keep',
+        least=10,
+        smaller=dict(n_train=1_000, voxels=1_500),
+    )
+
+
+def get_sweep(arg=None):
+    """The three decoders at thresholds of coverage; `arg` (small, epochs=... ) goes to each."""
+    return _labels.sweep(
+        arg, 'Labels of simulated scenes', (0.0, 0.01, 0.02, 0.05, 0.1), published={}, notes=()
+    )
