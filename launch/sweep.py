@@ -23,6 +23,14 @@ from launch import ending, options
 from recon.core import errors, patterns, results
 from recon.report import html
 
+PLAIN = {  # what a get_sweep may set besides its title and runs
+    'metrics': (),  # columns of the table; all that the first run has
+    'notes': (),  # sentences under its title
+    'figure': '',  # a name of FIGURES
+    'choose': '',  # a fact of decoder.json, of rows put aside: the highest is chosen
+    'pictures': 0,  # how many of each set of pictures stand side by side
+}
+
 
 def main(argv: list[str]) -> int:
     """Runs or prints the sweep; returns the exit code."""
@@ -48,7 +56,9 @@ def main(argv: list[str]) -> int:
 
 
 def plan(arguments: options.Arguments, grids: dict[str, list[str]]) -> dict:
-    """What to run: {'title', 'metrics', 'notes', 'figure', 'runs': [{'name', 'arguments', ...}]}.
+    """What to run: {'title', 'runs': [{'name', 'arguments', ...}]}, and the keys of PLAIN.
+
+    A run may have a 'label' for the table, and 'published' and 'published_train' {metric: text}.
 
     Raises:
       ConfigError: neither a grid nor a `get_sweep`, or an empty grid.
@@ -65,7 +75,7 @@ def plan(arguments: options.Arguments, grids: dict[str, list[str]]) -> dict:
         runs = [
             run | {'arguments': arguments.replace(options=run['options'])} for run in sweep['runs']
         ]
-        return {'metrics': (), 'notes': (), 'figure': ''} | sweep | {'runs': runs}
+        return PLAIN | sweep | {'runs': runs}
     runs = []
     for values in itertools.product(*grids.values()):
         chosen = dict(zip(grids, values, strict=True))
@@ -73,7 +83,7 @@ def plan(arguments: options.Arguments, grids: dict[str, list[str]]) -> dict:
         changed = arguments.replace(overrides=arguments.overrides | chosen)
         runs.append({'name': name.replace('/', '-'), 'arguments': changed})
     title = f'{arguments.config.stem}: {", ".join(grids)}'
-    return {'title': title, 'metrics': (), 'notes': (), 'figure': '', 'runs': runs}
+    return PLAIN | {'title': title, 'runs': runs}
 
 
 def _short(key: str) -> str:
@@ -104,7 +114,7 @@ def run_all(sweep: dict, workdir: pathlib.Path, stop) -> pathlib.Path:
     """
     from recon import pipeline
 
-    rows, figures = [], []
+    rows, series = [], []
     resolved = [options.resolve(run['arguments'], pipeline.DEFAULTS) for run in sweep['runs']]
     for run, cfg in zip(sweep['runs'], resolved, strict=True):
         folder = workdir / run['name']
@@ -115,31 +125,68 @@ def run_all(sweep: dict, workdir: pathlib.Path, stop) -> pathlib.Path:
             what = f'run {run["name"]}: {error.what}'
             raise type(error)(what, error.where, error.remedy) from error
         kept = results.read(folder)
-        protocol = kept['scores']['protocol']
-        rows.append(
-            {
-                'name': run['name'],
-                'scores': kept['scores']['scores'],
-                'baselines': kept['scores'].get('baselines', {}),
-                'published': run.get('published', {}),
-                'data': measured_on(protocol['data'], cfg),
-                'n': kept['scores']['n'],
-                'workdir': run['name'],
-            }
-        )
-        if sweep['figure'] == 'complexity':
-            figures.append(by_complexity(run['name'], kept))
-    names = tuple(sweep['metrics']) or tuple(rows[0]['scores'])
+        rows.append(row(run, kept, cfg, sweep['choose']))
+        if sweep['figure']:
+            series.append(FIGURES[sweep['figure']][0](rows[-1]['name'], kept))
+    if sweep['choose']:
+        mark(rows)
     table = {
         'schema': results.SCHEMA,
         'title': sweep['title'],
-        'metric_names': list(names),
+        'metric_names': list(sweep['metrics']) or list(rows[0]['scores']),
         'rows': rows,
         'notes': list(sweep['notes']),
-        'figures': [complexity_figure(figures)] if figures else [],
+        'figures': [FIGURES[sweep['figure']][1](series)] if series else [],
+        'choose': sweep['choose'],
+        'pictures': sweep['pictures'],
     }
     results.write_bytes(workdir / 'table.json', results.to_json(table).encode())
     return html.write_sweep(workdir, table)
+
+
+def row(run: dict, kept: dict, cfg, choose: str = '') -> dict:
+    """What table.json holds of a run.
+
+    Args:
+      run: of the plan.
+      kept: its folder, as results.read gives it.
+      cfg: its config.
+      choose: the fact of decoder.json by which the sweep chooses; '' where it does not.
+
+    Raises:
+      ConfigError: the run does not state that fact.
+    """
+    held = kept['scores']
+    told = {
+        'name': run.get('label', run['name']),
+        'scores': held['scores'],
+        'baselines': held.get('baselines', {}),
+        'published': run.get('published', {}),
+        'data': measured_on(held['protocol']['data'], cfg),
+        'n': held['n'],
+        'workdir': run['name'],
+    }
+    for key in ('scores_train', 'extra_tests'):
+        if held.get(key):
+            told[key] = held[key]
+    if run.get('published_train'):
+        told['published_train'] = run['published_train']
+    if choose:
+        facts = [part.get('facts', {}) for part in kept['decoder'].values()]
+        found = [fact[choose] for fact in facts if choose in fact]
+        if not found:
+            raise errors.ConfigError(
+                f'run {run["name"]} states no {choose!r}', 'get_sweep', 'set decoder.validation'
+            )
+        told['validation'] = float(found[0])
+    return told
+
+
+def mark(rows: list[dict]) -> None:
+    """Sets 'chosen' in each row: true in that of the highest 'validation', the first of equals."""
+    best = max(rows, key=lambda row: row['validation'])
+    for row in rows:
+        row['chosen'] = row is best
 
 
 def measured_on(facts: dict, cfg) -> str:
@@ -168,6 +215,10 @@ def complexity_figure(series: list[dict]) -> dict:
         'series': series,
         'chosen': None,
     }
+
+
+# Of a figure: the series of one run, from its name and its folder; and the figure, of all series.
+FIGURES = {'complexity': (by_complexity, complexity_figure)}
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@ import pathlib
 import jinja2
 
 from recon.core import errors, results
-from recon.report import cards, inspection, sections, tables, words
+from recon.report import _sweep, cards, inspection, sections, tables, words
 
 _TEMPLATES = pathlib.Path(__file__).parent / 'templates'
 
@@ -71,31 +71,22 @@ def write_table(
         charts=cards.comparison_charts(rows, list(columns)),
         notes=[str(n) for n in notes],
         figures=[sections.figure(f) for f in figures_],
-        words=[
-            (key, *text)
-            for key, text in words.GLOSSARY.items()
-            if key in {words.metric(n)['word'] for n in columns} | {'interval', 'chance'}
-        ],
+        words=_sweep.glossary(list(columns)),
     )
     results.write_bytes(pathlib.Path(path), page.encode())
     return pathlib.Path(path)
 
 
 def write_sweep(folder, table: dict) -> pathlib.Path:
-    """Writes DIR/table.html from DIR/table.json's content.
+    """Writes DIR/table.html from DIR/table.json's content and the runs' pictures.
 
     Args:
       folder: the sweep's DIR.
-      table: {'title', 'metric_names', 'rows', 'notes', 'figures'}; the last two may be absent.
+      table: see `_sweep.context`.
     """
-    return write_table(
-        pathlib.Path(folder) / 'table.html',
-        table['title'],
-        table['rows'],
-        table['metric_names'],
-        table.get('notes') or (),
-        table.get('figures') or (),
-    )
+    path = pathlib.Path(folder) / 'table.html'
+    results.write_bytes(path, _render('sweep.html', **_sweep.context(folder, table)).encode())
+    return path
 
 
 def _render(name: str, **values) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 
 from recon.core import errors
 from recon.report import (
+    _kinds,
     answers,
     banners,
     brainmaps,
@@ -43,6 +44,7 @@ def context(folder: dict, run_name: str) -> dict:
         'answers': answers.build(folder['arrays']) if shown is None else None,
         'cards': cards.cards(held['scores'], names, baselines),
         'scores': tables.scores(held['scores'], names, baselines),
+        'kinds': _kinds.table(config, held, names),
         'train': _further(config, held.get('scores_train')),
         'extra_tests': {name: _further(config, value) for name, value in extra.items()},
         'members': [
