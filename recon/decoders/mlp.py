@@ -35,6 +35,7 @@ DEFAULTS = dict(
     contrastive=0.0,  # weight of the contrastive loss among the latents of a batch
     temperature=0.075,  # of the contrastive loss
     noise=0.0,  # standard deviation of what is added to voxels in training, in their unit
+    shift=0,  # latents are moved by up to this many of their rows and columns in training
     optimizer='adam',
     learning_rate=5e-4,  # the highest
     schedule='onecycle',
@@ -49,6 +50,7 @@ DEFAULTS = dict(
     epochs=200,  # of the training rows; 0 where steps are given
     steps=0,
     validation=0.3,  # share of the images put aside where none are given, 0 is none
+    seed=0,  # other weights, batches and dropout; what is put aside is the run's seed's alone
     patience=-1,  # saves without a lower loss of those before it ends; -1 goes on to the end
     save_epochs=10,  # from checkpoint to checkpoint; validation is computed there
     log_every=50,  # steps
@@ -190,13 +192,14 @@ def _apply(net: Net, params: dict, voxels):
 
 
 def describe(cfg, params: dict) -> dict:
-    """Number of parameters, and the loss on the rows put aside beside that of the mean latents."""
+    """Number of parameters, and losses: of the rows fitted, put aside, and of the mean latents."""
     count = sum(leaf.size for leaf in jax.tree.leaves(params['net']))
     facts = {'parameters': int(count), 'head': cfg.get('head', DEFAULTS['head'])}
-    if 'validation_loss' in params:
-        kind = cfg.get('loss', DEFAULTS['loss'])
-        facts |= {
-            f'{kind} on validation': float(params['validation_loss']),
-            f'{kind} of the mean target there': float(params['mean_loss']),
-        }
+    kind = cfg.get('loss', DEFAULTS['loss'])
+    named = {
+        'train_loss': f'{kind} on training',
+        'validation_loss': f'{kind} on validation',
+        'mean_loss': f'{kind} of the mean target there',
+    }
+    facts |= {words: float(params[name]) for name, words in named.items() if name in params}
     return {'curves': [], 'tables': [], 'facts': facts}

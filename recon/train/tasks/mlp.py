@@ -5,14 +5,16 @@ that weight times SoftCLIP of the batch's latents among themselves (Scotti et al
 3.3, which takes features of a net that looks at the picture in their place).
 """
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from recon.core import errors, sharding, solvers
+from recon.core import rng as rngs
 from recon.decoders import mlp
 from recon.train import job as jobs
 from recon.train import loop, losses, optim, step
@@ -33,17 +35,18 @@ def fit(cfg, job: jobs.Job, rng: Array) -> dict:
       rng: jax key of the parameters, of dropout and of noise.
 
     Returns:
-      net (nested dict of numpy arrays), shape of one target; with rows to validate on,
-      validation_loss and mean_loss: that of the mean training target on the same rows.
+      net (nested dict of numpy arrays), shape of one target; train_loss, nothing dropped; with rows
+      to validate on, validation_loss and mean_loss: that of the mean training target there.
 
     Raises:
       ConfigError: an option that does not fit.  DataInvalid: see `solvers.check_rows`.
       Stopped: `job.stop()` was true; the same call goes on from there.
     """
     settings = {key: cfg.get(key, value) for key, value in mlp.DEFAULTS.items()}
-    _check(settings)
+    _check(settings, job.target.shape[1:])
     solvers.check_rows(job.voxels, job.target, 'mlp.fit')
-    job = job.with_validation(settings['validation'])
+    job = _member(job.with_validation(settings['validation']), settings['seed'])
+    rng = jax.random.fold_in(rng, settings['seed']) if settings['seed'] else rng
     patience = settings['patience'] if settings['patience'] >= 0 else None
     if patience is not None and job.validation is None:
         raise errors.ConfigError(
@@ -84,6 +87,8 @@ def fit(cfg, job: jobs.Job, rng: Array) -> dict:
         place=sharding.place_batch(job.mesh),
     )
     params = _params(state, job)
+    fitted = mlp.predict(settings, params, job.voxels)
+    params['train_loss'] = np.array(_distance(settings, fitted, job.target), np.float32)
     if job.validation:
         mean = np.mean(job.target, axis=0, dtype=np.float64).astype(np.float32)
         params |= {
@@ -91,6 +96,14 @@ def fit(cfg, job: jobs.Job, rng: Array) -> dict:
             'mean_loss': np.array(_distance(settings, mean, job.validation[1]), np.float32),
         }
     return jax.tree.map(np.asarray, params)
+
+
+def _member(job: jobs.Job, seed: int) -> jobs.Job:
+    """The same rows in batches of another order; 0 is the run's own."""
+    if not seed:
+        return job
+    drawn = rngs.generator(job.seed, 'member', str(seed)).integers(2**31)
+    return dataclasses.replace(job, seed=int(drawn))
 
 
 def begin(net: mlp.Net, voxels: int, rng: Array) -> dict:
@@ -112,10 +125,10 @@ def loss(net: mlp.Net, settings: dict, params: dict, batch: dict, rng: Array | N
 
     Args:
       net: the net.
-      settings: loss, contrastive, temperature, noise of `mlp.DEFAULTS`.
+      settings: loss, contrastive, temperature, noise, shift of `mlp.DEFAULTS`.
       params: of the net.
       batch: voxels [n v] and target [n ...].
-      rng: of dropout and noise; without it there is neither.
+      rng: of dropout, noise and shifts; without it there is none of them.
     """
     voxels, target, drawn = batch['voxels'], batch['target'], {}
     if rng is not None:
@@ -123,6 +136,8 @@ def loss(net: mlp.Net, settings: dict, params: dict, batch: dict, rng: Array | N
         if settings['noise']:
             noise = jax.random.normal(jax.random.fold_in(rng, 1), voxels.shape)
             voxels = voxels + settings['noise'] * noise
+        if settings['shift']:
+            target = shifted(target, settings['shift'], jax.random.fold_in(rng, 2))
     predicted = net.apply({'params': params}, voxels, rng is not None, **drawn)
     distance = LOSSES[settings['loss']](predicted - target).mean()
     if not settings['contrastive']:
@@ -131,6 +146,18 @@ def loss(net: mlp.Net, settings: dict, params: dict, batch: dict, rng: Array | N
     contrast = losses.soft_clip(*rows, settings['temperature'])
     total = distance + settings['contrastive'] * contrast
     return total, {settings['loss']: distance, 'contrastive': contrast}
+
+
+def shifted(maps: Float[Array, 'n h w d'], most: int, rng: Array) -> Float[Array, 'n h w d']:
+    """Each map moved by up to `most` rows and columns, its edge repeated.
+
+    Latents of a convolutional autoencoder move with the picture: 8 pixels a row for Stable
+    Diffusion's.
+    """
+    n, h, w, d = maps.shape
+    wide = jnp.pad(maps, ((0, 0), (most, most), (most, most), (0, 0)), mode='edge')
+    starts = jax.random.randint(rng, (n, 2), 0, 2 * most + 1)
+    return jax.vmap(lambda x, s: jax.lax.dynamic_slice(x, (*s, 0), (h, w, d)))(wide, starts)
 
 
 def _params(state: states.State, job: jobs.Job) -> dict:
@@ -156,7 +183,7 @@ def _claimed(settings: dict, job: jobs.Job) -> dict:
     return kept | shapes | {'seed': job.seed}
 
 
-def _check(settings: dict) -> None:
+def _check(settings: dict, shape: tuple) -> None:
     def refuse(key, remedy):
         raise errors.ConfigError(f'decoder.{key} is {settings[key]!r}', 'config', remedy)
 
@@ -168,6 +195,14 @@ def _check(settings: dict) -> None:
         refuse('accumulate', f'a divisor of batch={settings["batch"]}')
     if not 0 <= settings['ema'] < 1:
         refuse('ema', '0 to 1, without 1')
-    for key, least in (('contrastive', 0), ('noise', 0), ('temperature', 1e-6)):
+    if settings['shift'] and len(shape) != 3:
+        refuse('shift', f'0 with targets of shape {shape}: they have no rows and columns')
+    for key, least in (
+        ('contrastive', 0),
+        ('noise', 0),
+        ('temperature', 1e-6),
+        ('shift', 0),
+        ('seed', 0),
+    ):
         if not settings[key] >= least:
             refuse(key, f'at least {least}')

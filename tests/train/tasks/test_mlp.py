@@ -78,6 +78,60 @@ def test_the_losses_it_gives_are_those_of_the_rows_put_aside(trained):
     np.testing.assert_allclose(params['mean_loss'], mean, rtol=1e-5)
 
 
+def test_the_training_loss_is_of_the_rows_that_were_fitted(trained):
+    folder, params = trained
+    job_ = made(folder).with_validation(CFG['validation'])
+    error = np.abs(decoder.predict(CFG, params, job_.voxels) - job_.target).mean()
+    np.testing.assert_allclose(params['train_loss'], error, rtol=1e-5)
+    assert params['train_loss'] < params['validation_loss']
+    facts = decoder.describe(CFG, params)['facts']
+    assert (
+        facts['l1 on training'] < facts['l1 on validation'] < facts['l1 of the mean target there']
+    )
+
+
+def test_members_differ_in_weights_and_batches_and_watch_the_same_rows(tmp_path):
+    few, watched = CFG | {'steps': 3}, []
+
+    def fit(seed):
+        params = mlp.fit(few | {'seed': seed}, made(tmp_path / str(seed)), RNG)
+        watched.append(float(params['mean_loss']))
+        return params['net']
+
+    one, two, three = fit(0), fit(3), fit(2423)
+    assert watched[0] == watched[1] == watched[2]
+    kernels = [net['input']['kernel'] for net in (one, two, three)]
+    assert all(np.abs(a - b).max() > 0.05 for a, b in zip(kernels, kernels[1:], strict=False))
+    assert mlp._member(made(tmp_path), 3).rows(0, 8).tolist() != made(tmp_path).rows(0, 8).tolist()
+
+
+def test_shifted_latents_are_the_same_map_moved_by_whole_rows_and_columns():
+    random = np.random.default_rng(0)
+    maps = random.standard_normal((40, 6, 5, 2)).astype(np.float32)
+    moved = np.asarray(mlp.shifted(maps, 1, jax.random.key(0)))
+    wide = np.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='edge')
+    seen = set()
+    for row in range(40):
+        places = [
+            (i, j)
+            for i in range(3)
+            for j in range(3)
+            if np.array_equal(wide[row, i : i + 6, j : j + 5], moved[row])
+        ]
+        assert len(places) == 1
+        seen |= set(places)
+    assert len(seen) == 9
+    settings = decoder.DEFAULTS | CFG | {'shift': 1, 'dropout': 0.0, 'block_dropout': 0.0}
+    module = decoder.build(settings, SHAPE)
+    params = mlp.begin(module, VOXELS, jax.random.key(0))
+    still = mlp.loss(module, settings, params, batch(), None)[0]
+    assert mlp.loss(module, settings, params, batch(), jax.random.key(0))[0] != still
+    plain = settings | {'shift': 0}
+    np.testing.assert_allclose(
+        mlp.loss(module, plain, params, batch(), jax.random.key(0))[0], still
+    )
+
+
 def test_a_training_that_was_stopped_goes_on_to_the_same_bits(trained, tmp_path):
     asked = []
 
@@ -185,6 +239,8 @@ def test_a_step_is_lowered_for_accelerators(net):
         ({'contrastive': -1.0}, 'contrastive is -1.0'),
         ({'temperature': 0.0}, 'temperature is 0.0'),
         ({'noise': -0.1}, 'noise is -0.1'),
+        ({'shift': -1}, 'shift is -1'),
+        ({'seed': -1}, 'seed is -1'),
         ({'epochs': 0, 'steps': 0}, 'epochs and steps are 0'),
         ({'epochs': 3}, 'steps=300 and epochs=3'),
     ],
