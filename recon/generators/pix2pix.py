@@ -243,11 +243,25 @@ def _made(net, settings, held, arrays, rng, n):
 
 
 def describe(cfg, params: dict) -> dict:
-    """Number of weights of the generator, and on what it was told to look."""
+    """Number of weights, condition and losses, and how well the discriminator told apart."""
     count = sum(np.size(leaf) for leaf in jax.tree.leaves(params['net']))
     facts = {'parameters': int(count), 'losses': cfg.get('losses', DEFAULTS['losses'])}
     facts['condition'] = cfg.get('condition', DEFAULTS['condition'])
-    return {'curves': [], 'tables': [], 'facts': facts}
+    if 'accuracy' not in params:
+        return {'curves': [], 'tables': [], 'facts': facts}
+    step, true, made = np.asarray(params['accuracy'], np.float64).T.tolist()
+    both = np.mean([true, made], 0).tolist()
+    facts['accuracy of the discriminator at the end'] = both[-1]
+    named = {'true pictures': true, 'made pictures': made, 'both': both}
+    curve = {
+        'title': 'Pictures that the discriminator judged rightly (mean patch, threshold 0.5)',
+        'x_label': 'steps',
+        'y_label': 'share of the training pictures',
+        'log_x': False,
+        'series': [{'name': name, 'x': step, 'y': values} for name, values in named.items()],
+        'chosen': None,
+    }
+    return {'curves': [curve], 'tables': [], 'facts': facts}
 
 
 def _one_of(key: str, value, known) -> None:

@@ -143,3 +143,18 @@ def test_moments_of_the_norms_are_measured_by_name():
         variables['params'],
     )
     assert jax.tree.structure(held['batch_stats']) == jax.tree.structure(variables['batch_stats'])
+
+
+def test_it_says_how_well_its_discriminator_told_apart(trained):
+    rows = np.array([[50, 0.5, 1.0], [100, 0.25, 0.75]], np.float32)
+    told = pix2pix.describe(SMALL, trained[0] | {'accuracy': rows})
+    (curve,) = told['curves']
+    values = {one['name']: one['y'] for one in curve['series']}
+    assert curve['series'][0]['x'] == [50, 100]
+    assert values == {
+        'true pictures': [0.5, 0.25],
+        'made pictures': [1, 0.75],
+        'both': [0.75, 0.5],
+    }
+    assert told['facts']['accuracy of the discriminator at the end'] == 0.5
+    assert pix2pix.describe(SMALL, trained[0])['curves'] == []  # nothing adversarial

@@ -6,12 +6,13 @@ epsilon). Without 'adversarial' there is no discriminator.
 """
 
 import functools
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recon.core import batch_norm, errors, image, sharding
+from recon.core import batch_norm, errors, image, results, sharding
 from recon.core import rng as rngs
 from recon.data import loader
 from recon.data.preprocess import jitter
@@ -34,7 +35,9 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
 
     Returns:
       net (the generator's nested dict of numpy arrays), shape of a picture, condition (channels,
-      labels); with `statistics='training'` also statistics, {norm: {'mean', 'var'}}.
+      labels); with `statistics='training'` also statistics, {norm: {'mean', 'var'}}; where a
+      discriminator was trained also accuracy [k 3]: step, share of true pictures that it took for
+      true, and of made ones for made, as they were logged.
 
     Raises:
       ConfigError: an option that does not fit.  DataInvalid: pictures that do not.
@@ -69,7 +72,7 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
         settings=_claimed(settings, job, given),
         place=sharding.place_same(job.mesh),
     )
-    return finish(state, draws)
+    return finish(state, draws) | _accuracy(job.folder)
 
 
 def batch_at(settings: dict, job: jobs.Job, given: pix2pix.Condition, i: int) -> dict:
@@ -199,6 +202,16 @@ def _moments(net, channels, params, batch, rng):
     drawn = {'dropout': jax.random.fold_in(rng, 1)}
     held = {'params': params}
     return net.apply(held, x, True, rngs=drawn, mutable=[batch_norm.COLLECTION])[1]['batch_stats']
+
+
+def _accuracy(folder) -> dict:
+    """{'accuracy': [k 3]} of the log of a training; {} where no discriminator was trained."""
+    held = {}
+    for line in results.read_log(pathlib.Path(folder) / 'metrics.jsonl'):
+        held.setdefault(line['step'], {})[line['name']] = line['value']
+    names = 'accuracy_true', 'accuracy_made'
+    rows = [[step, *map(row.get, names)] for step, row in sorted(held.items()) if names[0] in row]
+    return {'accuracy': np.array(rows, np.float32)} if rows else {}
 
 
 def _validated(settings: dict, params: dict, aside, rng) -> dict:

@@ -144,6 +144,8 @@ def test_it_trains_logs_its_accuracy_and_generates(tmp_path):
     accuracy = [line['value'] for line in lines if line['name'] == 'accuracy']
     assert len(accuracy) == SMALL['steps']
     assert all(0 <= x <= 1 for x in accuracy)
+    assert params['accuracy'][:, 0].tolist() == list(range(1, SMALL['steps'] + 1))
+    np.testing.assert_allclose(params['accuracy'][:, 1:].mean(1), accuracy, rtol=1e-6)
 
     checkpoint.save(tmp_path / 'kept', params)
     params = checkpoint.load(tmp_path / 'kept')

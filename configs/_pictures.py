@@ -1,0 +1,159 @@
+"""What the configs of system 4 share: pix2pix, and the encoder-decoders that stand beside it."""
+
+from configs import common
+
+SYSTEMS = ('pix2pix', 'cnn1d', 'cnn2d')
+# The first seed report, table 1, and what it quotes there from others, not their papers' figures.
+PUBLISHED = {'pix2pix': (0.010, 0.012), 'cnn1d': (-0.689, -0.551), 'cnn2d': (-0.675, -0.609)}
+LOSSES = (
+    *('adversarial', 'l1', 'l2'),
+    *('adversarial+l1', 'adversarial+l2', 'l1+l2', 'adversarial+l1+l2'),
+)
+METRICS = ('pixcorr', 'ssim')  # of the tables
+_USUAL = dict(
+    **dict(system='pix2pix', picture='flatmap', side=0, keep='', size=256),
+    **dict(losses='adversarial+l1', condition='voxels', width=64, batch=0, epochs=0),
+    **dict(small=False, smoke=False),
+)
+_NOTE = (
+    'Published: the first seed report, on its own share of the recording; its figures below zero '
+    'are no correlations of pictures with the truth as they are computed here. Measured: the data '
+    'named in the row. The two are comparable only on the same data.'
+)
+
+
+def experiment(arg, dataset: dict, preprocess: dict, smaller: dict | None = None, **usual):
+    """Pictures from pictures of the cortex; options of a run, besides those of `dataset`.
+
+    system (pix2pix, cnn1d, cnn2d); picture (flatmap, or square: voxels in their order; cnn1d reads
+    the list of each hemisphere); side (of the square; 0 is the smallest that fits); keep (areas
+    whose voxels are shown, V1+V2, the others blank; '' is all); losses (of pix2pix: a sum of
+    adversarial, l1, l2); condition (voxels, or none: noise alone); size (pixels on a side of what
+    is made); width (channels of pix2pix's finest level); batch and epochs (0: the file's own);
+    small, smoke.
+
+    Args:
+      arg: what followed the ':'.
+      dataset: name and options of the reader; each can be set after the ':'.
+      preprocess: as in a config, of the voxels before they are laid out.
+      smaller: of :small, options of the reader; None for its layout's files.
+      usual: other defaults of the options.
+    """
+    given = {key: value for key, value in dataset.items() if key != 'name'}
+    chosen = common.parse_arg(arg, **_USUAL | usual | given)
+    if chosen.system not in SYSTEMS:
+        raise ValueError(f'option system={chosen.system!r}; wanted {", ".join(SYSTEMS)}')
+    if chosen.smoke or chosen.small:
+        chosen.size = 32 if chosen.smoke else min(chosen.size, 64)
+        chosen.width = 8 if chosen.smoke else min(chosen.width, 32)
+    cfg = common.experiment(
+        seed=0,
+        dataset={'name': dataset['name']} | {name: chosen[name] for name in given},
+        preprocess=_laid_out(chosen, preprocess),
+        targets=dict(pixels=dict(net='image', layer='pixels', size=(chosen.size, chosen.size))),
+        decoder=dict(name=chosen.system),
+        metrics=common.PIXEL_METRICS,
+    )
+    trained = cfg.decoder
+    if chosen.system == 'pix2pix':
+        cfg.targets, cfg.decoder.name = {}, 'none'
+        options = {key: chosen[key] for key in ('size', 'width', 'losses', 'condition')}
+        options |= dict(noise=1) if chosen.condition == 'none' else {}
+        size = (chosen.size, chosen.size)
+        cfg.generator = dict(chain=('pix2pix',), size=size, pix2pix=options)
+        trained = cfg.generator.pix2pix
+    trained.update({key: chosen[key] for key in ('batch', 'epochs') if chosen[key]})
+    return _smaller(cfg, chosen, trained, smaller)
+
+
+def _laid_out(chosen, preprocess: dict) -> dict:
+    keep = tuple(filter(None, chosen.keep.split('+')))
+    if chosen.system == 'cnn1d':
+        return preprocess | dict(
+            order=(*preprocess['order'], 'hemispheres'), hemispheres=dict(keep=keep)
+        )
+    side = chosen.size if chosen.smoke or chosen.small else 128
+    return preprocess | dict(
+        order=(*preprocess['order'], 'cortical_picture'),
+        cortical_picture=dict(how=chosen.picture, side=chosen.side, size=(side, side), keep=keep),
+    )
+
+
+def _smaller(cfg, chosen, trained, smaller):
+    """`:small` is minutes, `:smoke` seconds, on two cores."""
+    simulated = cfg.dataset.name == 'simulated'
+    if chosen.small and not chosen.smoke:
+        cfg.dataset.update(smaller or {})
+        cfg.layout = '' if simulated else cfg.dataset.name
+        cfg.permutations = 200
+    if chosen.smoke:
+        cfg = common.smoke(cfg, '' if simulated else cfg.dataset.name)
+        cfg.areas, cfg.learning_curve = (), ()
+    if not chosen.smoke and not chosen.small:
+        return cfg
+    if chosen.system == 'pix2pix':
+        trained.update(batch=4, epochs=1 if chosen.smoke else 10, save_epochs=1)
+    elif chosen.smoke:
+        trained.update(widths=(8, 8, 8), epochs=2, batch=16)
+        trained.update(up=(8, 8) if chosen.system == 'cnn2d' else (16, 8, 8))
+    return cfg
+
+
+def sweep(arg, title: str, runs: list[dict], set_here: tuple, notes: tuple = ()) -> dict:
+    """A table of runs; `arg` goes to each.
+
+    Args:
+      arg: options of every run.
+      title: of the table.
+      runs: {'name', 'options', 'published'}, options without `arg`.
+      set_here: options that the runs themselves set.
+      notes: sentences under the table.
+    """
+    for part in (arg or '').split(','):
+        if part.partition('=')[0] in set_here:
+            raise ValueError(f'option {part!r}, which the sweep itself sets')
+    also = f',{arg}' if arg else ''
+    runs = [run | {'options': run['options'] + also} for run in runs]
+    return {'title': title, 'metrics': METRICS, 'runs': runs, 'notes': notes}
+
+
+def table1(arg, title: str) -> dict:
+    """The first seed report's table 1: pix2pix and both nets, all voxels and visual areas alone."""
+    runs = [
+        {
+            'name': system,
+            'options': f'system={system}',
+            'published': dict(zip(METRICS, (f'{x:.3f}' for x in PUBLISHED[system]), strict=True)),
+        }
+        for system in SYSTEMS
+    ]
+    return sweep(arg, title, runs, ('system',), (_NOTE,))
+
+
+def losses(arg, title: str) -> dict:
+    """pix2pix by each loss alone and by their sums, and made from noise alone."""
+    runs = [
+        {'name': name.replace('+', '_'), 'options': f'losses={name}', 'published': {}}
+        for name in LOSSES
+    ]
+    runs.append({'name': 'noise_alone', 'options': 'condition=none', 'published': {}})
+    notes = (
+        'The report compares the losses in words alone. l1 and l2 have the weight 100, adversarial '
+        'the weight 1; the last row is adversarial+l1 that is shown no brain.',
+    )
+    return sweep(arg, title, runs, ('system', 'losses', 'condition'), notes)
+
+
+def areas(arg, title: str, visual: str) -> dict:
+    """Both nets, with all voxels and with those of `visual` ('V1+V2') alone."""
+    runs = [
+        {
+            'name': system + label,
+            'options': f'system={system},keep={keep}',
+            'published': {},
+        }
+        for system in SYSTEMS[1:]
+        for label, keep in (('', ''), ('_areas', visual))
+    ]
+    notes = (f'Rows named areas show the voxels of {visual} alone, the others blank.',)
+    return sweep(arg, title, runs, ('system', 'keep'), notes)

@@ -1,0 +1,35 @@
+r"""pix2pix from a flat map of a simulated brain's cortex to the picture that it sees.
+
+Data: the simulated brain (docs/datasets/simulated.md), 3,000 training trials.
+Method: z-score by session, both hemispheres on the flat map of fsaverage (cortical_picture; or
+`picture=square`), and generators/pix2pix.py at 64 pixels: a U-Net and a net that judges patches,
+jitter and mirror on the pair, adversarial loss and L1.
+
+Run:    python launch/main.py --config=configs/simulated_pix2pix.py
+Losses: python launch/sweep.py --config=configs/simulated_pix2pix.py
+Small:  python launch/main.py --config=configs/simulated_pix2pix.py:small
+Smoke:  python launch/main.py --config=configs/simulated_pix2pix.py:smoke
+Expect: row simulated_pix2pix of docs/results.md
+"""
+
+from configs import _pictures
+
+
+def get_config(arg=None):
+    """Options of _pictures.experiment, and subject, n_train, voxels."""
+    return _pictures.experiment(
+        arg,
+        dict(name='simulated', subject=1, n_train=3_000, voxels=4_000),
+        dict(
+            order=('normalise', 'repeats'),
+            normalise=dict(by='session'),
+            repeats=dict(train='keep', test='mean'),
+        ),
+        smaller=dict(n_train=750),
+        **dict(size=64, width=32, batch=4, epochs=20),
+    )
+
+
+def get_sweep(arg=None):
+    """Each loss and their sums; `arg` (small, picture=...) goes to each."""
+    return _pictures.losses(arg, 'pix2pix on a simulated brain: losses')
