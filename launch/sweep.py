@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from launch import ending, options
+from launch import ending, learning, options
 from recon.core import errors, patterns, results
 from recon.report import html
 
@@ -27,6 +27,7 @@ PLAIN = {  # what a get_sweep may set besides its title and runs
     'metrics': (),  # columns of the table; all that the first run has
     'notes': (),  # sentences under its title
     'figure': '',  # a name of FIGURES
+    'facts': (),  # numbers of decoder.json that are columns too
     'choose': '',  # a fact of decoder.json, of rows put aside: the highest is chosen
     'pictures': 0,  # how many of each set of pictures stand side by side
 }
@@ -126,6 +127,7 @@ def run_all(sweep: dict, workdir: pathlib.Path, stop) -> pathlib.Path:
             raise type(error)(what, error.where, error.remedy) from error
         kept = results.read(folder)
         rows.append(row(run, kept, cfg, sweep['choose']))
+        rows[-1]['scores'] |= learning.entries(kept, sweep['facts'])
         if sweep['figure']:
             series.append(FIGURES[sweep['figure']][0](rows[-1]['name'], kept))
     if sweep['choose']:
@@ -133,10 +135,10 @@ def run_all(sweep: dict, workdir: pathlib.Path, stop) -> pathlib.Path:
     table = {
         'schema': results.SCHEMA,
         'title': sweep['title'],
-        'metric_names': list(sweep['metrics']) or list(rows[0]['scores']),
+        'metric_names': [*sweep['facts'], *sweep['metrics']] or list(rows[0]['scores']),
         'rows': rows,
         'notes': list(sweep['notes']),
-        'figures': [FIGURES[sweep['figure']][1](series)] if series else [],
+        'figures': FIGURES[sweep['figure']][1](series) if series else [],
         'choose': sweep['choose'],
         'pictures': sweep['pictures'],
     }
@@ -205,9 +207,9 @@ def by_complexity(name: str, run: dict) -> dict:
     return {'name': name, 'x': steps.tolist(), 'y': means}
 
 
-def complexity_figure(series: list[dict]) -> dict:
+def complexity_figure(series: list[dict]) -> list[dict]:
     """The figure of the sweep over scales, as curves."""
-    return {
+    figure = {
         'title': 'Accuracy against the complexity of the pattern',
         'x_label': 'neighbour transitions in the true pattern',
         'y_label': 'binary accuracy',
@@ -215,10 +217,14 @@ def complexity_figure(series: list[dict]) -> dict:
         'series': series,
         'chosen': None,
     }
+    return [figure]
 
 
-# Of a figure: the series of one run, from its name and its folder; and the figure, of all series.
-FIGURES = {'complexity': (by_complexity, complexity_figure)}
+# Of a figure: the series of one run, from its name and its folder; and the figures, of all series.
+FIGURES = {
+    'complexity': (by_complexity, complexity_figure),
+    'learning': (learning.series, learning.figures),
+}
 
 
 if __name__ == '__main__':
