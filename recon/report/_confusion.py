@@ -12,6 +12,7 @@ from recon.report import formats, tables
 
 SHOWN = 40  # categories that are drawn: more have no legible names
 _CELL, _LETTER, _LONGEST, _MARGIN = 14, 6.4, 20, 6
+_LARGEST, _WIDE = 1.6, 520  # a small matrix is drawn larger, up to this width in pixels
 _FAINT = 0.004  # a share below it cannot be seen
 
 
@@ -60,8 +61,9 @@ def _draw(counts, names: list[str], drawn: list[int]) -> Markup:
         parts.append(f'<text transform="translate({middle} -{_MARGIN}) rotate(-90)">{name}</text>')
         parts += _cells(counts[i], names, i, row, drawn)
     parts.append('</g>')
+    width = round(size * max(1, min(_LARGEST, _WIDE / size)))
     return Markup(
-        f'<svg class="chart s0" viewBox="0 0 {size} {size}" style="max-width:{size}px" role="img" '
+        f'<svg class="chart s0" viewBox="0 0 {size} {size}" style="max-width:{width}px" role="img" '
         f'aria-label="confusion matrix">{"".join(parts)}</svg>'
     )
 

@@ -2,15 +2,41 @@
 
 import numpy as np
 
-from recon.report import brainmaps, formats, pictures, tables
+from recon.report import _confusion, formats, pictures, tables
 
 _VECTORS = 8  # rows of many values that are listed: they say little one by one
+_NAMED = 24  # pictures that are shown with their labels
 
 
-def build(arrays: dict) -> dict | None:
-    """predictions.npz as a table of the first rows, and the confusion matrix as a picture."""
+def build(arrays: dict, protocol: dict | None = None) -> dict | None:
+    """predictions.npz as a table of the first rows, or as pictures with the labels that they have.
+
+    Args:
+      arrays: predictions.npz.
+      protocol: of scores.json; its 'labels' says how unequal categories are.
+
+    Returns:
+      None where nothing was predicted; else {'n', 'shown', 'confusion': None or as
+      `_confusion.picture`, 'imbalance': sentences} and either a table's 'columns' and 'rows', or
+      'named': [{'id', 'picture', 'decoded', 'seen': [{'text', 'right'}]}].
+    """
     if 'pred' not in arrays:
         return None
+    told = (protocol or {}).get('labels') or {}
+    more = {'confusion': _confused(arrays), 'imbalance': _imbalance(told)}
+    if 'pictures' in arrays and 'threshold' in arrays and 'categories' in arrays:
+        return more | _named(arrays, bool(told.get('one_class')))
+    return more | _table(arrays)
+
+
+def _confused(arrays: dict) -> dict | None:
+    counts = arrays.get('confusion')
+    if counts is None or np.ndim(counts) != 2 or not len(counts):
+        return None
+    return _confusion.picture(counts, arrays.get('categories', np.arange(len(counts))))
+
+
+def _table(arrays: dict) -> dict:
     pred, truth = arrays['pred'], arrays.get('truth')
     ids = arrays.get('image_id', np.arange(len(pred)))
     columns = [tables.column('Image'), tables.column('Decoded'), tables.column('True')]
@@ -20,8 +46,66 @@ def build(arrays: dict) -> dict | None:
         said = tables.cell(_brief(pred[k]), kind='strong' if right else '')
         true = tables.cell('–' if truth is None else _brief(truth[k]))
         rows.append([tables.cell(ids[k], head=True), said, true])
-    answers = {'columns': columns, 'rows': rows, 'n': len(pred), 'shown': len(rows)}
-    return answers | {'confusion': _confusion(arrays)}
+    return {'columns': columns, 'rows': rows, 'n': len(pred), 'shown': len(rows), 'named': None}
+
+
+def _named(arrays: dict, one_class: bool) -> dict:
+    """The first pictures, what was decoded of each (the surest first), and what it shows."""
+    scores, truth = arrays['pred'], arrays['truth'] > 0
+    decided = scores > arrays['threshold']
+    if one_class:
+        decided = scores.argmax(1)[:, None] == np.arange(scores.shape[1])
+    names, shown = [str(name) for name in arrays['categories']], []
+    for k in range(min(len(scores), len(arrays['pictures']), _NAMED)):
+        order = [i for i in np.argsort(-scores[k], kind='stable') if decided[k, i]]
+        shown.append(
+            {
+                'id': str(arrays['image_id'][k]),
+                'picture': pictures.picture(arrays['pictures'][k]),
+                'decoded': [{'text': names[i], 'right': bool(truth[k, i])} for i in order],
+                'seen': [
+                    {'text': names[i], 'right': bool(decided[k, i])}
+                    for i in np.flatnonzero(truth[k])
+                ],
+            }
+        )
+    return {'named': shown, 'n': len(scores), 'shown': len(shown)}
+
+
+def _imbalance(told: dict) -> str:
+    """How unequal the categories are, in sentences; '' where nothing is told."""
+    if 'training' not in told:
+        return ''
+    train, test = told['training'], told['test']
+    out = [
+        f'{told["categories"]} categories, {train["per_picture"]["mean"]:.3g} a training picture.'
+    ]
+    if train['most'] and train['least']:
+        (often, most), (seldom, fewest) = train['most'][0], train['least'][0]
+        share = [formats.number(count / train['pictures'], True) for count in (most, fewest)]
+        out.append(
+            f'The most frequent, {often}, is on {share[0]} of the training pictures, the rarest, '
+            f'{seldom}, on {share[1]} ({train["ratio"]:.3g} to 1).'
+        )
+    if told['coverage']:
+        least = formats.number(told['coverage'], True)
+        out.append(f'A label counts where its category covers {least} of the picture or more.')
+    if told['left_out']:
+        least = told['least_training_images']
+        out.append(
+            f'{len(told["left_out"])} categories are left out: fewer than {least} training '
+            'pictures have them, or lack them.'
+        )
+    if test['never']:
+        out.append(
+            f'Categories on no test picture: {test["never"]}; their average precision is undefined.'
+        )
+    if test['unlabelled'] or train['unlabelled']:
+        out.append(
+            f'Pictures without any label: {train["unlabelled"]} of the training, '
+            f'{test["unlabelled"]} of the test.'
+        )
+    return ' '.join(out)
 
 
 def _brief(value) -> str:
@@ -30,16 +114,3 @@ def _brief(value) -> str:
         return formats.number(float(value)) if value.dtype.kind == 'f' else str(value)
     start = ', '.join(_brief(v) for v in value.ravel()[:4])
     return start + (f', ... ({value.size} values)' if value.size > 4 else '')
-
-
-def _confusion(arrays: dict) -> dict | None:
-    counts = arrays.get('confusion')
-    if counts is None or counts.ndim != 2 or not len(counts):
-        return None
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    colour = brainmaps.ramp(share.ravel(), 0, 1, 'cool')[:, :3].reshape(*counts.shape, 3)
-    return {
-        'uri': pictures.png((255 * colour).round().astype(np.uint8)),
-        'categories': [str(c) for c in arrays.get('categories', np.arange(len(counts)))],
-        'right': formats.number(float(np.trace(counts) / max(counts.sum(), 1)), True),
-    }

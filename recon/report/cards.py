@@ -88,7 +88,8 @@ def _spread(entry: dict, percent: bool) -> str:
         return ''
     parts = ((n, f(values)) for n, f in (('from', min), ('to', max), ('median', statistics.median)))
     low, high, middle = (f'{n} {formats.number(v, percent)}' for n, v in parts)
-    noun = {'image': 'pictures', 'row': 'rows'}.get(entry.get('unit'), f'{entry.get("unit")}s')
+    nouns = {'image': 'pictures', 'row': 'rows', 'category': 'categories'}
+    noun = nouns.get(entry.get('unit'), f'{entry.get("unit")}s')
     of_two = '' if len(values) % 2 else ' (mean of the middle two)'
     return f'{noun} {low} {high}, {middle}{of_two}'
 

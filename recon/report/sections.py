@@ -41,7 +41,7 @@ def context(folder: dict, run_name: str) -> dict:
         'seen': bool((held.get('audit') or {}).get('seen_test_images')),
         'facts': _facts(config, run, held),
         'pictures': shown,
-        'answers': answers.build(folder['arrays']) if shown is None else None,
+        'answers': answers.build(folder['arrays'], held.get('protocol')) if shown is None else None,
         'cards': cards.cards(held['scores'], names, baselines),
         'scores': tables.scores(held['scores'], names, baselines),
         'kinds': _kinds.table(config, held, names),

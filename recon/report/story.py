@@ -172,7 +172,7 @@ def _main_verdict(name: str, scores: dict) -> list[str]:
 
 
 def nearest(scores: dict) -> str:
-    """Where the training image nearest to the decoded picture does better than the picture.
+    """Where the training image nearest to what was decoded does better than that itself.
 
     Args:
       scores: scores.json; all its metrics are compared.
@@ -193,7 +193,7 @@ def nearest(scores: dict) -> str:
     if not better:
         return ''
     listed = '; '.join(better[:-1]) + (' and ' if better[:-1] else '') + better[-1]
-    return f'The training image nearest to the decoded picture does better on {listed}.'
+    return f'The training image nearest to what was decoded does better on {listed}.'
 
 
 def few(scores: dict) -> str:
@@ -257,7 +257,8 @@ def _wins(entry: dict, base: dict, lower: bool) -> str | None:
         return None
     ties = sum(_equal(a, b) for a, b in pairs)
     wins = sum((a < b if lower else a > b) and not _equal(a, b) for a, b in pairs)
-    noun = 'test images' if entry.get('unit') == 'image' else f'{entry.get("unit")}s'
+    nouns = {'image': 'test images', 'category': 'categories'}
+    noun = nouns.get(entry.get('unit'), f'{entry.get("unit")}s')
     return f'{wins} of {len(pairs)} {noun}' + (f', with {_plural(ties, "tie")}' if ties else '')
 
 

@@ -199,7 +199,9 @@ DATASETS = {
 DECODERS = {
     'bayes_ridge': 'Bayesian ridge regression',
     'kernel_ridge': 'kernel ridge regression',
+    'label_cnn': 'a convolutional net',
     'linear': 'linear regression',
+    'logistic': 'logistic regression',
     'miyawaki': 'local image bases',
     'omp': 'orthogonal matching pursuit',
     'ridge': 'ridge regression',

@@ -118,11 +118,11 @@ def near(ours, theirs):
 def test_a_nearest_training_image_that_does_better_on_any_score_is_admitted():
     said = near((0.5, 0.1, 0.9), (0.4, 0.05, 0.95))
     assert (
-        'The training image nearest to the decoded picture does better on mean squared error '
+        'The training image nearest to what was decoded does better on mean squared error '
         '(0.0500 against 0.100) and two-way identification, pixels (95.0 % against 90.0 %).'
     ) in said
-    assert 'nearest to the decoded' not in near((0.5, 0.1, 0.9), (0.4, 0.2, 0.9 + 1e-12))
-    assert 'nearest to the decoded' not in near((0.5, 0.1, None), (None, 0.2, 0.9))
+    assert 'nearest to what was' not in near((0.5, 0.1, 0.9), (0.4, 0.2, 0.9 + 1e-12))
+    assert 'nearest to what was' not in near((0.5, 0.1, None), (None, 0.2, 0.9))
 
 
 def test_rounding_is_a_tie_and_no_win():
