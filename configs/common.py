@@ -235,3 +235,17 @@ def smoke(cfg: ml_collections.ConfigDict, layout: str = '') -> ml_collections.Co
         cfg.dataset.update(n_train=120, n_test=20, voxels=600, size=32)
         cfg.areas, cfg.learning_curve = ('V1', 'LO'), (0.5, 1.0)
     return cfg
+
+
+def divide(arg: str | None, names: tuple) -> tuple[str, str]:
+    """'a=1,b=2,c' -> the options of `names` and the others, each as text for `parse_arg`.
+
+    A word without '=' that is no switch (smoke, small) belongs to the option before it.
+    """
+    parts, own = ([], []), False
+    for part in (arg or '').split(','):
+        if '=' in part or part in ('smoke', 'small'):
+            own = part.partition('=')[0] in names
+        if part:
+            parts[0 if own else 1].append(part)
+    return ','.join(parts[0]), ','.join(parts[1])
