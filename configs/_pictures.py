@@ -1,6 +1,6 @@
 """What the configs of system 4 share: pix2pix, and the encoder-decoders that stand beside it."""
 
-from configs import common
+from configs import _labels, common
 
 SYSTEMS = ('pix2pix', 'cnn1d', 'cnn2d')
 # The first seed report, table 1, and what it quotes there from others, not their papers' figures.
@@ -28,9 +28,10 @@ def experiment(arg, dataset: dict, preprocess: dict, smaller: dict | None = None
     system (pix2pix, cnn1d, cnn2d); picture (flatmap, or square: voxels in their order; cnn1d reads
     the list of each hemisphere); side (of the square; 0 is the smallest that fits); keep (areas
     whose voxels are shown, V1+V2, the others blank; '' is all); losses (of pix2pix: a sum of
-    adversarial, l1, l2); condition (voxels, or none: noise alone); size (pixels on a side of what
-    is made); width (channels of pix2pix's finest level); batch and epochs (0: the file's own);
-    small, smoke.
+    adversarial, l1, l2); condition (voxels; labels: what ridge regression says is in the picture;
+    both: label_cnn says it, from the picture of the cortex; none: noise alone); size (pixels on a
+    side of what is made); width (channels of pix2pix's finest level); batch and epochs (0: the
+    file's own); small, smoke.
 
     Args:
       arg: what followed the ':'.
@@ -56,7 +57,9 @@ def experiment(arg, dataset: dict, preprocess: dict, smaller: dict | None = None
     )
     trained = cfg.decoder
     if chosen.system == 'pix2pix':
-        cfg.targets, cfg.decoder.name = {}, 'none'
+        cfg.targets, cfg.decoder = _labels_of(chosen)
+        if 'annotations' in given and cfg.targets:
+            cfg.dataset.annotations = True
         options = {key: chosen[key] for key in ('size', 'width', 'losses', 'condition')}
         options |= dict(noise=1) if chosen.condition == 'none' else {}
         size = (chosen.size, chosen.size)
@@ -66,8 +69,22 @@ def experiment(arg, dataset: dict, preprocess: dict, smaller: dict | None = None
     return _smaller(cfg, chosen, trained, smaller)
 
 
+def _labels_of(chosen) -> tuple[dict, dict]:
+    """(targets, decoder): labels where pix2pix is shown some, else nothing is decoded."""
+    if chosen.condition not in ('labels', 'both'):
+        return {}, dict(name='none')
+    targets = dict(labels=dict(net='labels', layer='categories', least=10))
+    if chosen.condition == 'labels':
+        return targets, dict(_labels.LINEAR['ridge'])
+    small = dict(widths=(8, 8, 8), dense=(16,), epochs=1, batch=16) if chosen.smoke else {}
+    return targets, dict(name='label_cnn') | small
+
+
 def _laid_out(chosen, preprocess: dict) -> dict:
     keep = tuple(filter(None, chosen.keep.split('+')))
+    if chosen.condition == 'labels':  # ridge regression reads a list
+        areas = dict(order=('rois', *preprocess['order']), rois=dict(keep=keep)) if keep else {}
+        return preprocess | areas
     if chosen.system == 'cnn1d':
         return preprocess | dict(
             order=(*preprocess['order'], 'hemispheres'), hemispheres=dict(keep=keep)
@@ -131,15 +148,19 @@ def table1(arg, title: str) -> dict:
 
 
 def losses(arg, title: str) -> dict:
-    """pix2pix by each loss alone and by their sums, and made from noise alone."""
+    """pix2pix by each loss alone and by their sums, and from each condition."""
     runs = [
         {'name': name.replace('+', '_'), 'options': f'losses={name}', 'published': {}}
         for name in LOSSES
     ]
-    runs.append({'name': 'noise_alone', 'options': 'condition=none', 'published': {}})
+    runs += [
+        {'name': f'condition_{name}', 'options': f'condition={name}', 'published': {}}
+        for name in ('labels', 'both', 'none')
+    ]
     notes = (
         'The report compares the losses in words alone. l1 and l2 have the weight 100, adversarial '
-        'the weight 1; the last row is adversarial+l1 that is shown no brain.',
+        'the weight 1. Rows named condition are adversarial+l1, from decoded labels, from them and '
+        'the picture of the cortex, and from noise alone; the others are from the picture.',
     )
     return sweep(arg, title, runs, ('system', 'losses', 'condition'), notes)
 

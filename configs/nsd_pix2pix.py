@@ -10,7 +10,7 @@ report lays voxels out "not flattened"; its notebook is lost. Here they lie on t
 vertices of configs/seed000_table1.py; side=0 is what fits). The pictures of 9,000 images take 7 GB.
 
 Run:    python launch/main.py --config=configs/nsd_pix2pix.py:path=DIR,subject=1
-Losses: python launch/sweep.py --config=configs/nsd_pix2pix.py:path=DIR
+Table:  python launch/sweep.py --config=configs/nsd_pix2pix.py:path=DIR
 Small:  python launch/main.py --config=configs/nsd_pix2pix.py:small   (simulated files)
 Smoke:  python launch/main.py --config=configs/nsd_pix2pix.py:smoke
 Expect: not measured on the real recording; simulated files: docs/results.md
@@ -37,5 +37,5 @@ def get_config(arg=None):
 
 
 def get_sweep(arg=None):
-    """Each loss and their sums; `arg` (path=..., small) goes to each."""
-    return _pictures.losses(arg, 'pix2pix on NSD: losses')
+    """Each loss, their sums, each condition; `arg` (path=..., small) goes to each."""
+    return _pictures.losses(arg, 'pix2pix on NSD: losses and conditions')

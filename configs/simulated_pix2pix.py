@@ -6,7 +6,7 @@ Method: z-score by session, both hemispheres on the flat map of fsaverage (corti
 jitter and mirror on the pair, adversarial loss and L1.
 
 Run:    python launch/main.py --config=configs/simulated_pix2pix.py
-Losses: python launch/sweep.py --config=configs/simulated_pix2pix.py
+Table:  python launch/sweep.py --config=configs/simulated_pix2pix.py
 Small:  python launch/main.py --config=configs/simulated_pix2pix.py:small
 Smoke:  python launch/main.py --config=configs/simulated_pix2pix.py:smoke
 Expect: row simulated_pix2pix of docs/results.md
@@ -31,5 +31,5 @@ def get_config(arg=None):
 
 
 def get_sweep(arg=None):
-    """Each loss and their sums; `arg` (small, picture=...) goes to each."""
-    return _pictures.losses(arg, 'pix2pix on a simulated brain: losses')
+    """Each loss, their sums, each condition; `arg` (small, picture=...) goes to each."""
+    return _pictures.losses(arg, 'pix2pix on a simulated brain: losses and conditions')

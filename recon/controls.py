@@ -8,9 +8,10 @@ import dataclasses
 
 import numpy as np
 
+from recon import conditions
 from recon.core import errors, rng, types
 from recon.data.preprocess import repeats
-from recon.experiment import Experiment, answer
+from recon.experiment import Experiment, answer, task
 from recon.metrics import identify
 
 OF_PICTURES = ('mean_image', 'nearest_training')
@@ -21,7 +22,9 @@ SHOWN = 12  # training images whose answers a run leaves, where it scores them
 
 
 def check(cfg) -> None:
-    """Raises ConfigError for controls that do not exist."""
+    """Raises ConfigError for controls that do not exist, and generators that lack a target."""
+    chain = {name: task(name) for name in cfg.generator.chain}
+    conditions.check(cfg, {name: module for name, module in chain.items() if module})
     of_images = answer(cfg) == 'images'
     of_latents = OF_VALUES[:1] if cfg.targets and cfg.generator.chain else ()
     known = (*(OF_PICTURES if of_images else OF_VALUES), *of_latents, *OF_ROWS)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from recon import labelling, targets
+from recon import conditions, labelling, targets
 from recon.core import errors, image, lookup, results, rng, sharding, types
 from recon.train import job
 
@@ -181,7 +181,11 @@ class Experiment:
             groups = train.groups()
             return module.fit(options, train.voxels, target, key, groups=groups, rois=rois)
         label = name + _variant(voxels=voxels, rows=rows, shuffle=shuffle)
-        return trained.fit(options, self._job(name, label, train, target, rois, voxels), key)
+        work = self._job(name, label, train, target, rois, voxels)
+        if name not in self.cfg.targets:
+            which = dict(voxels=voxels, rows=rows, shuffle=shuffle)
+            work = conditions.of(self, trained, options, work, **which)
+        return trained.fit(options, work, key)
 
     def _job(self, name: str, label: str, train, target, rois: dict, voxels) -> job.Job:
         watched, aside = self.brain.validation, None

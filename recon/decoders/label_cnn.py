@@ -171,7 +171,7 @@ def build(cfg, out_shape) -> Net:
 
 
 def channels(voxels, net: Net) -> Float[np.ndarray, 'n v c']:
-    """Rows as the net takes them: [n v] gets one channel, [n v c] stays. float32.
+    """Rows as the net takes them: [n v] gets a channel, [n v c] stays, [n h w c] is read by rows.
 
     Raises:
       DataInvalid: another shape, fewer voxels than the poolings leave one of, values that are not
@@ -179,6 +179,8 @@ def channels(voxels, net: Net) -> Float[np.ndarray, 'n v c']:
     """
     voxels = np.asarray(voxels, np.float32)
     least = _POOL ** len(net.widths)
+    if voxels.ndim == 4:  # a picture of the cortex
+        voxels = voxels.reshape(len(voxels), -1, voxels.shape[-1])
     if voxels.ndim not in (2, 3) or voxels.shape[1] < least or not voxels.size:
         raise errors.DataInvalid(
             f'voxels have shape {voxels.shape}',

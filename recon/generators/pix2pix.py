@@ -65,7 +65,7 @@ class Condition:
 
     Attributes:
       pictures: [n h w c] float32 in [0, 1], or None.
-      labels: [n k] float32, each number a plane of its own, or None.
+      labels: [n k] float32 in [0, 1], each number a plane of its own, or None.
       count: n.
     """
 
@@ -110,7 +110,7 @@ def condition(cfg, decoded: dict) -> Condition:
             raise errors.DataInvalid(
                 f'no labels [n k] named {name!r}', 'generator.pix2pix.labels', f'there are: {held}'
             )
-        labels = np.asarray(decoded[name], np.float32)
+        labels = np.clip(np.asarray(decoded[name], np.float32), 0, 1)  # a linear decoder's leave it
     return Condition(pictures, labels, len(decoded['voxels']))
 
 

@@ -207,3 +207,9 @@ def test_what_does_not_fit_is_refused():
         label_cnn.channels(rows * np.nan, net)
     with pytest.raises(errors.DataInvalid, match=r'\(20, 2\), those of the training had \(21, 2\)'):
         label_cnn.predict(SMALL, as_fitted(), rows[:, :20])
+
+
+def test_a_picture_of_the_cortex_is_read_row_by_row():
+    net = label_cnn.build(dict(widths=(4, 4), dense=(4,)), (3,))
+    picture = np.arange(2 * 6 * 5 * 2, dtype=np.float32).reshape(2, 6, 5, 2)
+    np.testing.assert_array_equal(label_cnn.channels(picture, net), picture.reshape(2, 30, 2))

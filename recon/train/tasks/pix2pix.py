@@ -75,6 +75,18 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
     return finish(state, draws) | _accuracy(job.folder)
 
 
+def reads(cfg) -> tuple[str, ...]:
+    """Names of the decoded arrays that are wanted besides voxels."""
+    if cfg.get('condition', pix2pix.DEFAULTS['condition']) not in ('labels', 'both'):
+        return ()
+    return (cfg.get('labels', pix2pix.DEFAULTS['labels']),)
+
+
+def given(cfg, decoded: dict) -> pix2pix.Condition:
+    """A job's rows of 'voxels' and of what `reads` names."""
+    return pix2pix.condition(cfg, decoded)
+
+
 def batch_at(settings: dict, job: jobs.Job, given: pix2pix.Condition, i: int) -> dict:
     """The rows of step i: 'target' [n s s c], 'pictures' and 'labels' as `arrays_of` gives them.
 
