@@ -124,6 +124,9 @@ def check(cfg) -> None:
     suite.check_settings(cfg.seed, cfg.draws, cfg.permutations, cfg.threshold)
     check_metrics(cfg)
     controls.check(cfg)
+    trained = experiment.task(cfg.decoder.name)
+    if hasattr(trained, 'check'):
+        trained.check(cfg.decoder, cfg.zoo)
     among = [name for name in cfg.metrics if name.startswith(AMONG)]
     if cfg.score_rows and among:
         raise errors.ConfigError(

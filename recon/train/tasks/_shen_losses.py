@@ -78,6 +78,29 @@ def _file(net):
     return importlib.import_module(type(net.module).__module__)
 
 
+def check(options: dict, zoo) -> None:
+    """Refuses options that cannot be trained with.
+
+    Args:
+      options: all of DEFAULTS of `decoders/shen_gan.py`.
+      zoo: as in `comparator`.
+
+    Raises:
+      ConfigError: weights, sums or shift do not fit.  DataMissing: the comparator is not there.
+    """
+    found = options['weights']
+    if len(found) != 3 or min(found) < 0 or not any(found):
+        raise errors.ConfigError(
+            f'weights is {found!r}', 'decoder', 'three: image, feature, adversarial; not all 0'
+        )
+    if options['sums'] not in ('published', 'own'):
+        raise errors.ConfigError(f'sums is {options["sums"]!r}', 'decoder', "'published' or 'own'")
+    if not 0 <= options['shift'] < 0.5:
+        raise errors.ConfigError(f'shift is {options["shift"]!r}', 'decoder', '0 to 0.5')
+    if found[1]:
+        catalog.resolve(options['comparator'], zoo.get('path') or None)
+
+
 def euclidean(
     a: Float[Array, 'n ...'], b: Float[Array, 'n ...'], count: int | None = None
 ) -> Float[Array, '']:

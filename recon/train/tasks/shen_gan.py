@@ -92,16 +92,14 @@ def _plain(options: dict) -> dict:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
 
 
+def check(cfg, zoo) -> None:
+    """Raises ConfigError or DataMissing for what can be known before any data are read."""
+    terms.check({key: cfg.get(key, value) for key, value in net_of.DEFAULTS.items()}, zoo)
+
+
 def _check(options: dict, job: jobs.Job) -> None:
-    found, target = options['weights'], job.target
-    if len(found) != 3 or min(found) < 0 or not any(found):
-        raise errors.ConfigError(
-            f'weights is {found!r}', 'decoder', 'three: image, feature, adversarial; not all 0'
-        )
-    if options['sums'] not in ('published', 'own'):
-        raise errors.ConfigError(f'sums is {options["sums"]!r}', 'decoder', "'published' or 'own'")
-    if not 0 <= options['shift'] < 0.5:
-        raise errors.ConfigError(f'shift is {options["shift"]!r}', 'decoder', '0 to 0.5')
+    terms.check(options, job.zoo)
+    target = job.target
     if options['patience'] >= 0 and job.validation is None:
         raise errors.ConfigError(
             f'patience is {options["patience"]}', 'decoder', 'it needs validation above 0'
