@@ -1,10 +1,12 @@
 import dataclasses
 import types
 
+import ml_collections
 import numpy as np
 import pytest
 
 from recon import controls
+from recon import experiment as experiments
 from recon.core import errors, rng
 from recon.core import types as data
 
@@ -133,3 +135,28 @@ def test_of_pictures_of_the_cortex_areas_are_pixels_and_silence_is_a_response_of
         controls.areas(types.SimpleNamespace(areas=('V2',), areas_missing='refuse'), rois, laid)
     skip = types.SimpleNamespace(areas=('V1', 'V2'), areas_missing='skip')
     assert controls.areas(skip, rois, laid) == ['V1']
+
+
+def test_training_rows_are_decoded_without_the_gain_of_test_means(tmp_path):
+    cfg = ml_collections.ConfigDict({'decoder': {'name': 'shen_gan', 'gain': 5.0}, 'seed': 0})
+    made = experiments.Experiment(cfg.lock(), None, None)
+    assert controls.on_training(made).cfg.decoder.gain == 1 and made.cfg.decoder.gain == 5
+    plain = experiments.Experiment(ml_collections.ConfigDict({'decoder': {}}), None, None)
+    assert controls.on_training(plain) is plain
+
+
+def test_some_training_images_and_what_was_decoded_of_them_are_left(tmp_path):
+    made, test = experiment([20, 21], train_id=np.repeat(np.arange(30), 2))
+    made.cfg.decoder, made.cfg.score_train, made.cfg.score_rows = {}, True, False
+    rows = np.repeat(np.arange(30), 2)
+    train = data.Split(np.repeat(rows[:, None], 3, 1).astype(np.float32), rows)
+    made.brain = dataclasses.replace(made.brain, train=train)
+    made.cfg.baselines = ()
+    scores, further = controls.run(
+        made, {}, test, None, lambda answers, *rest: {'n': len(answers)}, lambda name: None
+    )
+    assert scores['scores_train'] == {'n': 30}
+    rows, decoded, truth = further['train_examples']
+    assert len(rows) == len(truth) == len(decoded['images']) == 12
+    assert rows.image_id[0] == 0 and rows.image_id[-1] == 29
+    np.testing.assert_array_equal(decoded['images'][:, 0, 0, 0], rows.image_id)
