@@ -192,7 +192,11 @@ def facts(spec, brain: types.BrainData) -> dict:
         often = list(counted['positives'].items())
         there = [pair for pair in often if pair[1]]
         told[part] = {k: counted[k] for k in ('pictures', 'per_picture', 'unlabelled', 'ratio')}
-        told[part] |= {'never': len(counted['never']), 'most': often[:1], 'least': there[-1:]}
+        told[part] |= {
+            'never': len(counted['never']),
+            'most': dict(often[:1]),
+            'least': dict(there[-1:]),
+        }
     return told
 
 

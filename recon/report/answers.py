@@ -5,7 +5,7 @@ import numpy as np
 from recon.report import _confusion, formats, pictures, tables
 
 _VECTORS = 8  # rows of many values that are listed: they say little one by one
-_NAMED = 24  # pictures that are shown with their labels
+_NAMED, _WORDS = 24, 8  # pictures that are shown with their labels, names of each
 
 
 def build(arrays: dict, protocol: dict | None = None) -> dict | None:
@@ -18,7 +18,7 @@ def build(arrays: dict, protocol: dict | None = None) -> dict | None:
     Returns:
       None where nothing was predicted; else {'n', 'shown', 'confusion': None or as
       `_confusion.picture`, 'imbalance': sentences} and either a table's 'columns' and 'rows', or
-      'named': [{'id', 'picture', 'decoded', 'seen': [{'text', 'right'}]}].
+      'named': [{'id', 'picture', 'more', 'decoded', 'seen': [{'text', 'right'}]}].
     """
     if 'pred' not in arrays:
         return None
@@ -58,11 +58,13 @@ def _named(arrays: dict, one_class: bool) -> dict:
     names, shown = [str(name) for name in arrays['categories']], []
     for k in range(min(len(scores), len(arrays['pictures']), _NAMED)):
         order = [i for i in np.argsort(-scores[k], kind='stable') if decided[k, i]]
+        beyond = len(order) - _WORDS
         shown.append(
             {
                 'id': str(arrays['image_id'][k]),
                 'picture': pictures.picture(arrays['pictures'][k]),
-                'decoded': [{'text': names[i], 'right': bool(truth[k, i])} for i in order],
+                'decoded': [{'text': names[i], 'right': bool(truth[k, i])} for i in order[:_WORDS]],
+                'more': f'and {beyond} more' if beyond > 0 else '',
                 'seen': [
                     {'text': names[i], 'right': bool(decided[k, i])}
                     for i in np.flatnonzero(truth[k])
@@ -81,7 +83,7 @@ def _imbalance(told: dict) -> str:
         f'{told["categories"]} categories, {train["per_picture"]["mean"]:.3g} a training picture.'
     ]
     if train['most'] and train['least']:
-        (often, most), (seldom, fewest) = train['most'][0], train['least'][0]
+        ((often, most),), ((seldom, fewest),) = train['most'].items(), train['least'].items()
         share = [formats.number(count / train['pictures'], True) for count in (most, fewest)]
         out.append(
             f'The most frequent, {often}, is on {share[0]} of the training pictures, the rarest, '
@@ -93,7 +95,7 @@ def _imbalance(told: dict) -> str:
     if told['left_out']:
         least = told['least_training_images']
         out.append(
-            f'{len(told["left_out"])} categories are left out: fewer than {least} training '
+            f'Categories that are left out: {len(told["left_out"])}; fewer than {least} training '
             'pictures have them, or lack them.'
         )
     if test['never']:

@@ -93,8 +93,9 @@ GLOSSARY = {
     'baseline': (
         'Baselines',
         'Other answers under the same scores, most of which need no brain, or a broken one. Mean '
-        'training image: the average of all training pictures, always. Shuffled training rows: '
-        'the decoder fitted again with pictures and brain activity paired at random. Shuffled '
+        'training image: the average of all training pictures, always. Mean training answer: that '
+        'of what is decoded; of labels, how frequent each is. Shuffled training rows: the decoder '
+        'fitted again with pictures and brain activity paired at random. Shuffled '
         'brain: the fitted decoder given the activity of another test picture. Silent brain: the '
         'fitted decoder '
         'given zeros. What a decoder adds is its distance from these. Nearest training image: the '

@@ -25,6 +25,7 @@ def test_a_name_is_taken_apart(name, kind, feature, k):
         ('pixcor', 'does not exist.*pixcorr'),
         ('two_way_clip', 'has no net.*features that exist: pixel'),
         ('f1_macro', 'scored from labels'),
+        ('first_label_accuracy', 'scored from labels'),
         ('brain_to_image_top3', 'does not exist'),
     ],
 )

@@ -153,8 +153,12 @@ def test_pictures_are_those_of_the_ids(copy, brain):
 def test_labels_and_captions_come_with_annotations_and_only_then(brain, copy):
     assert len(brain.label_names) == 133 and set(brain.labels) == set(brain.images.ids.tolist())
     assert all(isinstance(c, tuple) and c for c in brain.captions.values())
+    shares = brain.coverage
+    assert set(shares) == set(brain.labels) and all(s.max() <= 1 for s in shares.values())
+    for i, label in brain.labels.items():  # the reader's own filter, by default
+        np.testing.assert_array_equal(label > 0, (shares[i] > 0) & (shares[i] >= 0.014))
     without = load(copy)
-    assert without.labels is None and without.captions is None
+    assert without.coverage is None and without.labels is None and without.captions is None
 
 
 def test_annotations_can_be_left_unread(folder):

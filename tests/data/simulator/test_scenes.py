@@ -28,6 +28,14 @@ def test_the_frozen_version_still_draws_the_same_scenes(many):
     np.testing.assert_allclose(means, GOLDEN['means'], atol=0.2)
 
 
+def test_the_share_of_each_category_is_that_of_its_objects_and_of_its_cells(many):
+    shares = scenes.coverages(many)
+    assert shares.shape == (3_000, 16) and shares.dtype == np.float32
+    np.testing.assert_allclose(shares.sum(1), many.coverage.sum(1), rtol=1e-5)
+    np.testing.assert_allclose(shares, many.contents.mean((2, 3)), atol=2e-3)
+    assert (shares[scenes.labels(many) > 0] > 0).all()
+
+
 def test_everything_there_is_occurs(many):
     for field, names in (
         (many.category, scenes.CATEGORIES),
