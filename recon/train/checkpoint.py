@@ -12,6 +12,7 @@ import shutil
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging
 
 from recon.core import errors, results
 
@@ -157,34 +158,62 @@ class Keeper:
     def restore(self, like) -> tuple | None:
         """The newest state and its facts; None where there is none.
 
+        One that cannot be read, as a full disk or a lost machine may leave it, is passed over for
+        the one before it, with a warning, and removed, since the training comes to that step again.
+
         Args:
           like: a state of the same structure, shapes and dtypes; its values are not read.
 
         Raises:
-          DataInvalid: the checkpoint cannot be read.
-          ConfigError: it holds arrays of other names, shapes or dtypes.
+          DataInvalid: there are checkpoints, and none can be read.
+          ConfigError: one holds arrays of other names, shapes or dtypes.
         """
         self.wait()
-        if not self.steps:
+        shapes, broken = jax.tree.map(ocp.utils.to_shape_dtype_struct, like), {}
+        for step in reversed(self.steps):
+            try:
+                self._refuse_another(step, shapes)
+                found = self._read(step, shapes)
+            except errors.ConfigError:
+                raise
+            except Exception as error:  # noqa: BLE001  whatever Orbax meets in a broken file
+                broken[step] = error
+                continue
+            for bad, error in broken.items():
+                logging.warning(
+                    '%s cannot be read (%s): going on from step %d instead',
+                    self.folder / str(bad),
+                    type(error).__name__,
+                    step,
+                )
+            self._remove(broken)
+            return found
+        if not broken:
             return None
-        step = self.steps[-1]
-        where = self.folder / str(step)
-        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        newest, error = next(iter(broken.items()))
+        what = f'cannot be read ({type(error).__name__})'
+        raise errors.DataInvalid(
+            what, self.folder / str(newest), 'remove this folder and run again'
+        ) from error
+
+    def _read(self, step: int, shapes) -> tuple:
         items = ocp.args.Composite(
             state=ocp.args.StandardRestore(shapes), facts=ocp.args.JsonRestore()
         )
-        try:
-            self._refuse_another(step, shapes)
-            found = self._manager.restore(step, args=items)
-        except errors.ConfigError:
-            raise
-        except Exception as error:
-            what = f'cannot be read ({type(error).__name__})'
-            raise errors.DataInvalid(what, where, 'remove this folder and run again') from error
+        found = self._manager.restore(step, args=items)
         return found['state'], found['facts']
+
+    def _remove(self, steps) -> None:
+        if not steps:
+            return
+        for step in steps if jax.process_index() == 0 else ():
+            shutil.rmtree(self.folder / str(step), ignore_errors=True)
+        self._manager.reload()
 
     def _refuse_another(self, step: int, like) -> None:
         kept = _leaves(self._manager.item_metadata(step)['state'])
+        if not kept:
+            raise ValueError('it names no arrays')
         wanted = _leaves(like)
         for name in sorted(kept.keys() | wanted.keys()):
             if kept.get(name) != wanted.get(name):

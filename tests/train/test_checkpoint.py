@@ -1,4 +1,5 @@
 import errno
+import shutil
 
 import jax
 import numpy as np
@@ -102,6 +103,34 @@ def test_a_broken_checkpoint_is_named(tmp_path):
         pytest.raises(errors.DataInvalid, match=r'cannot be read .*checkpoints?.*4|/4 .*remove'),
     ):
         keeper.restore(a_state())
+
+
+def spoil(folder, how):
+    for path in folder.rglob('*'):
+        if path.is_file():
+            content = path.read_bytes()
+            path.write_bytes(b'broken' if how == 'other bytes' else content[: len(content) // 2])
+
+
+@pytest.mark.parametrize('how', ['other bytes', 'cut short', 'gone'])
+def test_a_broken_checkpoint_gives_way_to_the_one_before_and_says_so(tmp_path, caplog, how):
+    with checkpoint.Keeper(tmp_path) as keeper:
+        keeper.save(4, a_state(), {'worse': 1})
+        keeper.save(8, a_state().replace(step=np.int32(8)), {'worse': 2})
+    if how == 'gone':
+        for part in ('state', 'facts'):
+            shutil.rmtree(tmp_path / '8' / part)
+    else:
+        spoil(tmp_path / '8', how)
+    with checkpoint.Keeper(tmp_path) as keeper, caplog.at_level('WARNING'):
+        state, facts = keeper.restore(a_state())
+        assert facts == {'worse': 1} and int(state.step) == 0
+        assert f'{tmp_path / "8"} cannot be read' in caplog.text
+        assert 'going on from step 4' in caplog.text
+        assert keeper.steps == [4]
+        keeper.save(8, a_state().replace(step=np.int32(8)))  # the training comes there again
+    with checkpoint.Keeper(tmp_path) as keeper:
+        assert int(keeper.restore(a_state())[0].step) == 8
 
 
 def test_a_full_disk_is_said_before_and_after(tmp_path, monkeypatch):

@@ -262,3 +262,17 @@ def test_a_full_disk_is_said_as_the_system_says_it(tmp_path, monkeypatch):
         with pytest.raises(OSError, match='No space left on device'):
             training.fit()
     assert int(training.fit().step) == 30
+
+
+def test_a_training_whose_newest_checkpoint_is_broken_ends_in_the_same_bits(tmp_path, caplog):
+    whole = toy.Training(tmp_path / 'whole').fit()
+    broken = toy.Training(tmp_path / 'broken')
+    broken.fit(stop_after=25)
+    for path in (tmp_path / 'broken' / 'checkpoints' / '25').rglob('*'):
+        if path.is_file():
+            path.write_bytes(b'')
+    broken.asked.clear()
+    with caplog.at_level('WARNING'):
+        toy.same(whole, broken.fit())
+    assert broken.asked == list(range(20, 30)) and 'going on from step 20' in caplog.text
+    assert list(lines(tmp_path / 'broken', 'loss')) == [5, 10, 15, 20, 25, 30]
