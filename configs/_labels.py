@@ -115,15 +115,12 @@ def sweep(arg, title: str, shares: tuple, published: dict, notes: tuple) -> dict
                     'name': f'{decoder}_coverage-{share:g}',
                     'options': f'decoder={decoder},coverage={share:g}{also}',
                     'published': {'first_label_accuracy': told} if told else {},
-                    'x': share,
-                    'series': decoder,
                 }
             )
     return {
         'title': title,
         'metrics': METRICS,
-        'figure': 'line',
-        'x_label': 'smallest share of the picture that a label covers',
+        'figure': 'coverage',
         'runs': runs,
         'notes': (
             'A higher threshold of coverage leaves fewer labels to name and changes which pictures '

@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from launch import ending, learning, options
+from launch import coverage, ending, learning, options
 from recon.core import errors, patterns, results
 from recon.report import html
 
@@ -223,6 +223,7 @@ def complexity_figure(series: list[dict]) -> list[dict]:
 # Of a figure: the series of one run, from its name and its folder; and the figures, of all series.
 FIGURES = {
     'complexity': (by_complexity, complexity_figure),
+    'coverage': (coverage.series, coverage.figures),
     'learning': (learning.series, learning.figures),
 }
 

@@ -108,7 +108,8 @@ def test_the_inequality_of_categories_is_said_in_sentences():
         '3 categories, 2.35 a training picture. The most frequent, car, is on 50.0 % of the '
         'training pictures, the rarest, cup, on 10.0 % (5 to 1). A label counts where its category '
         'covers 1.4 % of the picture or more. Categories that are left out: 1; fewer than 10 '
-        'training pictures have them, or lack them. Categories on no test picture: 1; their average '
-        'precision is undefined. Pictures without any label: 4 of the training, 0 of the test.'
+        'training pictures have them, or lack them. Categories on no test picture: 1; their '
+        'average precision is undefined. Pictures without any label: 4 of the training, 0 of the '
+        'test.'
     )
     assert answers.build(labelled())['imbalance'] == ''
