@@ -93,8 +93,9 @@ GLOSSARY = {
     'baseline': (
         'Baselines',
         'Other answers under the same scores, most of which need no brain, or a broken one. Mean '
-        'training image: the average of all training pictures, always. Mean training answer: that '
-        'of what is decoded; of labels, how frequent each is. Shuffled training rows: the decoder '
+        'training image: the average of all training pictures, always. Mean training target: the '
+        'average of what was learnt, and what is made of it; of labels, how frequent each is. '
+        'Shuffled training rows: the decoder '
         'fitted again with pictures and brain activity paired at random. Shuffled '
         'brain: the fitted decoder given the activity of another test picture. Silent brain: the '
         'fitted decoder '
@@ -181,7 +182,7 @@ BASELINES = {
     'shuffled_rows': 'shuffled training rows',
     'shuffled_voxels': 'shuffled brain',
     'zero_voxels': 'silent brain',
-    'mean_latent': 'mean training answer',
+    'mean_latent': 'mean training target',
 }
 
 # What was shown, and whose data they are.
