@@ -164,7 +164,8 @@ def _smaller(cfg, options):
     """The same in minutes, or seconds: 64 pixels, narrow nets, the embedded comparator."""
     cfg.targets.pixels.size = (64, 64)
     cfg.decoder.update(hidden=256, width=8, discriminator_width=8, batch=32)
-    cfg.decoder.update(steps=min(options.steps, 1_500), learning_rate=5e-4)
+    cfg.decoder.update(steps=min(options.steps, 1_500), save_every=250, log_every=50)
+    cfg.decoder.learning_rate = 5e-4
     if '/' not in options.comparator:  # a released net: its own folder may be named
         cfg.decoder.comparator = 'tiny/alexnet'
     cfg.draws, cfg.permutations = 2_000, 200

@@ -54,7 +54,7 @@ def get_config(arg=None):
         cfg.preprocess.rois = dict(keep=tuple(options.rois.split('+')))
     if options.small:
         cfg.dataset.n_train, cfg.draws, cfg.permutations = 1_500, 2_000, 200
-        cfg.decoder.steps = min(options.steps, 1_500)
+        cfg.decoder.update(steps=min(options.steps, 1_500), save_every=250, log_every=50)
         cfg.baselines = ('mean_image', 'nearest_training', 'shuffled_voxels', 'zero_voxels')
     if options.smoke:
         cfg = common.smoke(cfg)

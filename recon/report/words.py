@@ -207,6 +207,7 @@ DECODERS = {
     'miyawaki': 'local image bases',
     'omp': 'orthogonal matching pursuit',
     'ridge': 'ridge regression',
+    'shen_gan': 'a generator trained against a discriminator',
     'univariate': 'the best single voxel',
 }
 
