@@ -110,6 +110,7 @@ def _smaller(cfg, chosen, trained, smaller):
         return cfg
     if chosen.system == 'pix2pix':
         trained.update(batch=4, epochs=1 if chosen.smoke else 10, save_epochs=1)
+        trained.log_every = 5 if chosen.smoke else 50
     elif chosen.smoke:
         trained.update(widths=(8, 8, 8), epochs=2, batch=16)
         trained.update(up=(8, 8) if chosen.system == 'cnn2d' else (16, 8, 8))
