@@ -69,12 +69,12 @@ def context(folder: dict, run_name: str) -> dict:
 def _facts(config: dict, run: dict, held: dict) -> list[tuple[str, str]]:
     """The short list under the headline: what a reader needs to place the result."""
     protocol, audit = held.get('protocol') or {}, held.get('audit') or {}
-    decoder, data = story.part(config, 'decoder'), story.part(config, 'dataset')
+    data = story.part(config, 'dataset')
     train = protocol.get('train_images', audit.get('train_images'))
     test = protocol.get('test_images', audit.get('test_images', held.get('n')))
     rows = [
         ('data', data.get('name')),
-        ('decoder', decoder.get('name')),
+        ('decoder', story.system(config)),
         ('training images', train),
         ('test images', test),
         ('voxels', protocol.get('voxels')),

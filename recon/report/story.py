@@ -47,7 +47,15 @@ def method(config: dict) -> str:
     decoder = part(config, 'decoder')
     name, base = decoder.get('name', 'an unknown decoder'), part(decoder, 'base').get('name')
     text = words.DECODERS.get(name, name)
+    if name == 'none':
+        return system(config)
     return text if not base else f'{text}, each by {words.DECODERS.get(base, base)}'
+
+
+def system(config: dict) -> str | None:
+    """The decoder by its name, or the generators where they read the voxels themselves."""
+    name = part(config, 'decoder').get('name')
+    return name if name != 'none' else ' + '.join(part(config, 'generator').get('chain') or ())
 
 
 def simulated(config: dict, scores: dict) -> bool:
@@ -64,7 +72,7 @@ def identity(config: dict, run: dict, scores: dict) -> str:
     seed = config.get('seed', run.get('seed'))
     known = (
         data and f'{data}{" (simulated)" if made else ""}',
-        decoder.get('name') and f'{decoder["name"]}{f" ({base})" if base else ""}',
+        system(config) and f'{system(config)}{f" ({base})" if base else ""}',
         None if seed is None else f'seed {seed}',
     )
     return ', '.join(k for k in known if k)

@@ -200,11 +200,14 @@ DATASETS = {
 
 DECODERS = {
     'bayes_ridge': 'Bayesian ridge regression',
+    'cnn1d': 'convolutions along the voxels',
+    'cnn2d': 'convolutions over a picture of the cortex',
     'kernel_ridge': 'kernel ridge regression',
     'label_cnn': 'a convolutional net',
     'linear': 'linear regression',
     'logistic': 'logistic regression',
     'miyawaki': 'local image bases',
+    'mlp': 'a multilayer perceptron',
     'omp': 'orthogonal matching pursuit',
     'ridge': 'ridge regression',
     'shen_gan': 'a generator trained against a discriminator',

@@ -164,6 +164,11 @@ def test_a_run_is_named_by_data_decoders_and_seed():
     assert story.identity({}, {}, {}) == ''
 
 
+def test_without_a_decoder_the_generators_are_named():
+    config = {'decoder': {'name': 'none'}, 'generator': {'chain': ['pix2pix']}}
+    assert story.identity(config, {}, {}) == 'pix2pix' == story.method(config)
+
+
 def test_worse_than_chance_and_above_the_baselines_is_no_contradiction():
     said = verdict(0.6, [0.55, 0.65], chance=0.7, base=0.5)
     assert 'worse than chance. It is at least clear of every answer' in said
