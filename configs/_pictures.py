@@ -16,9 +16,9 @@ _USUAL = dict(
     **dict(small=False, smoke=False),
 )
 _NOTE = (
-    'Published: the first seed report, on its own share of the recording; its figures below zero '
-    'are no correlations of pictures with the truth as they are computed here. Measured: the data '
-    'named in the row. The two are comparable only on the same data.'
+    'Published: the first seed report, on its own share of the recording; how it computed PixCorr '
+    'and SSIM, and how they come below zero, it does not say. Measured: the data named in the row. '
+    'The two are comparable only on the same data.'
 )
 
 
@@ -26,7 +26,8 @@ def experiment(arg, dataset: dict, preprocess: dict, smaller: dict | None = None
     """Pictures from pictures of the cortex; options of a run, besides those of `dataset`.
 
     system (pix2pix, cnn1d, cnn2d); picture (flatmap, or square: voxels in their order; cnn1d reads
-    the list of each hemisphere); side (of the square; 0 is the smallest that fits); keep (areas
+    the list of each hemisphere); side (of the square; 0 is the smallest that fits the larger
+    hemisphere, and a smaller one is refused with the side that would fit); keep (areas
     whose voxels are shown, V1+V2, the others blank; '' is all); losses (of pix2pix: a sum of
     adversarial, l1, l2); condition (voxels; labels: what ridge regression says is in the picture;
     both: label_cnn says it, from the picture of the cortex; none: noise alone); size (pixels on a
@@ -47,6 +48,7 @@ def experiment(arg, dataset: dict, preprocess: dict, smaller: dict | None = None
     if chosen.smoke or chosen.small:
         chosen.size = 32 if chosen.smoke else min(chosen.size, 64)
         chosen.width = 8 if chosen.smoke else min(chosen.width, 32)
+        chosen.side = 0
     cfg = common.experiment(
         seed=0,
         dataset={'name': dataset['name']} | {name: chosen[name] for name in given},
@@ -87,12 +89,15 @@ def _laid_out(chosen, preprocess: dict) -> dict:
         return preprocess | areas
     if chosen.system == 'cnn1d':
         return preprocess | dict(
-            order=(*preprocess['order'], 'hemispheres'), hemispheres=dict(keep=keep)
+            order=(*preprocess['order'], 'hemispheres'),
+            hemispheres=dict(keep=keep, size=chosen.side**2),
         )
-    side = chosen.size if chosen.smoke or chosen.small else 128
+    across = chosen.size if chosen.smoke or chosen.small else 128
     return preprocess | dict(
         order=(*preprocess['order'], 'cortical_picture'),
-        cortical_picture=dict(how=chosen.picture, side=chosen.side, size=(side, side), keep=keep),
+        cortical_picture=dict(
+            how=chosen.picture, side=chosen.side, size=(across, across), keep=keep
+        ),
     )
 
 

@@ -3,11 +3,12 @@ r"""pix2pix from a picture of a subject's cortex to the photograph: the first se
 Data: the Natural Scenes Dataset (docs/datasets/nsd.md), betas b3 on fsaverage in nsdgeneral; the
 shared images test, averaged over their trials.
 Method: z-score by session, repeats averaged; responses as a picture, min-max over all training
-rows; U-Net (54,425,859 parameters at 256 pixels) against 70 x 70 patches (2,770,433), jitter 288
-to 256 and mirror on the pair, adversarial loss + 100 L1, Adam 2e-4 with beta 0.5, batch 1. The
-report lays voxels out "not flattened"; its notebook is lost. Here they lie on the flat map, or with
-`picture=square` in their order, as its other net has them (side=145 holds the 19,004 and 20,544
-vertices of configs/seed000_table1.py; side=0 is what fits). The pictures of 9,000 images take 7 GB.
+rows; U-Net (54,425,859 parameters at 256 pixels with three channels in; here there are two, the
+hemispheres) against 70 x 70 patches (2,770,433), jitter 288 to 256 and mirror on the pair,
+adversarial loss + 100 L1, Adam 2e-4 with beta 0.5, batch 1. The report's voxels are "not flatten";
+its notebook is lost. Here they lie on the flat map, or with `picture=square` in their order, as its
+other net has them (a side of 145 holds the 19,004 and 20,544 vertices of configs/seed000_table1.py;
+0 is what fits). The photographs of 9,000 trained images at 256 pixels take 7 GB of memory.
 
 Run:    python launch/main.py --config=configs/nsd_pix2pix.py:path=DIR,subject=1
 Table:  python launch/sweep.py --config=configs/nsd_pix2pix.py:path=DIR

@@ -23,7 +23,7 @@ def get_config(arg=None):
         arg,
         dict(name='algonauts2023', path='data/algonauts2023', subject=1, layout=''),
         dict(order=()),
-        picture='square',
+        **dict(picture='square', side=145),
     )
 
 

@@ -150,11 +150,20 @@ def _train_only(raw: types.BrainData, prepared: types.BrainData, prepare_cfg, se
 
 
 def _some_voxels(raw: types.BrainData, prepare_cfg, seed: int) -> types.BrainData:
-    """1,000 voxels, drawn among those that an op named `rois` keeps."""
+    """1,000 voxels, drawn among those that an op named `rois` keeps.
+
+    Of an op that shows areas alone, and leaves the rest blank, half of them are of those areas.
+    """
+    random = np.random.default_rng(seed)
     among = np.arange(raw.train.voxels.shape[1])
     if 'rois' in prepare_cfg.get('order', ()):
         among = np.flatnonzero(rois.fit(prepare_cfg.get('rois', {}), raw)['keep'])
-    drawn = np.random.default_rng(seed).permutation(among)[:_SOME]
+    drawn = random.permutation(among)[:_SOME]
+    for op in set(prepare_cfg.get('order', ())) - {'rois'}:
+        keep = tuple(prepare_cfg.get(op, {}).get('keep', ()))
+        if keep:
+            shown = np.intersect1d(np.flatnonzero(rois.fit({'keep': keep}, raw)['keep']), among)
+            drawn = np.union1d(drawn[: _SOME // 2], random.permutation(shown)[: _SOME // 2])
     return raw.keep(np.sort(drawn))
 
 

@@ -158,3 +158,15 @@ def test_rows_that_are_pictures_are_audited_like_lists():
     entry = check(data, prepare_cfg={'order': ('normalise', 'cortical_picture')})
     assert entry['train_only_statistics'] is True and set(entry['alignment']) == {'-1', '0', '1'}
     assert entry['alignment'] == check(data, prepare_cfg={'order': ()})['alignment']
+
+
+def test_large_recordings_of_which_a_picture_shows_some_areas_are_checked_on_voxels_of_these(
+    monkeypatch,
+):
+    data = small.brain(voxels=600)
+    rare = np.arange(600) == 500  # never among four drawn of all with this seed
+    data = dataclasses.replace(data, rois=data.rois | {'rare': rare})
+    cfg = {'order': ('normalise', 'cortical_picture'), 'cortical_picture': {'keep': ('rare',)}}
+    monkeypatch.setattr(audit, '_MOST', 100)
+    monkeypatch.setattr(audit, '_SOME', 4)
+    assert check(data, {'alignment': False}, cfg)['train_only_statistics'] is True
