@@ -54,3 +54,12 @@ def test_the_second_notebook_runs(tmp_path):
     path = ROOT / 'colabs' / '02_linear.ipynb'
     said = execute(path, tmp_path, {"QUICK = ''": "QUICK = ':smoke'"})
     assert all(name in said for name in ('ridge', 'omp', 'univariate')) and 'table.html' in said
+
+
+@pytest.mark.long
+def test_the_third_notebook_trains_and_decodes_new_scans(tmp_path):
+    path = ROOT / 'colabs' / '03_train_on_tpu.ipynb'
+    said = execute(path, tmp_path, {"QUICK = ''": "QUICK = ',smoke'"})
+    assert 'l1 on validation' in said and 'pixcorr' in said
+    difference = float(said.split('largest difference to the run itself:')[1].split()[0])
+    assert difference < 1e-5
