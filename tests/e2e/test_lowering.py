@@ -1,0 +1,98 @@
+"""The very step of every training is lowered for accelerators, so that nothing CPU-only hides."""
+
+import dataclasses
+import importlib
+
+import jax
+import pytest
+
+from recon.train import loop
+from recon.zoo import alexnet as alexnet_net
+from tests.e2e import trained
+
+PLATFORMS = ('tpu', 'cuda')
+
+
+class Enough(Exception):  # noqa: N818
+    """The last step that was wanted is lowered."""
+
+
+@pytest.fixture
+def lowered(monkeypatch):
+    """`lowered(count)`: what `loop.fit` is then given is lowered, not run; a list of results."""
+
+    def take(count=1):
+        found = []
+
+        def fit(step, state, batch_at, *, rng, place=jax.device_put, **_):
+            batch = place(batch_at(0))
+            text = jax.export.export(step, platforms=PLATFORMS)(state, batch, rng)
+            found.append(text)
+            if len(found) == count:
+                raise Enough
+            return state
+
+        monkeypatch.setattr(loop, 'fit', fit)
+        return found
+
+    return take
+
+
+def check(found, count=1):
+    assert len(found) == count
+    for exported in found:
+        assert exported.platforms == PLATFORMS
+        assert len(exported.mlir_module()) > 1000
+
+
+@pytest.mark.parametrize(
+    'name', [n if n == 'mlp' else pytest.param(n, marks=pytest.mark.long) for n in trained.OPTIONS]
+)
+def test_the_step_of_a_trained_system_is_lowered(lowered, name, tmp_path):
+    found = lowered()
+    with pytest.raises(Enough):
+        trained.task(name).fit(
+            trained.options(name), trained.rows(name, tmp_path), jax.random.key(0)
+        )
+    check(found)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('accumulate', [2])
+def test_the_step_of_the_mlp_in_bfloat16_with_all_its_options_is_lowered(
+    lowered, accumulate, tmp_path
+):
+    more = dict(dtype='bfloat16', ema=0.9, contrastive=0.1, noise=0.1, shift=1, clip=1.0)
+    more |= dict(head='upsampler', levels=(8, 8), norm_groups=4, seed_channels=4, width=16)
+    found = lowered()
+    with pytest.raises(Enough):
+        trained.task('mlp').fit(
+            trained.options('mlp', accumulate=accumulate, **more),
+            trained.rows('mlp', tmp_path),
+            jax.random.key(0),
+        )
+    check(found)
+
+
+# The small nets of the zoo: module attributes and settings that make their data small.
+ZOO = {
+    'alexnet': (1, {'ASIDE': 20}, dict(scenes=60, batch=4, norm_batches=2)),
+    'blip': (2, {}, dict(scenes=1200, batch=4, then_batch=4, said=4)),
+    'sd_vae': (1, {'ASIDE': 30, '_FITTED': 20}, dict(scenes=90, batch=2)),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('name', ZOO)
+def test_the_step_of_a_net_of_the_zoo_is_lowered(lowered, name, tmp_path, monkeypatch):
+    count, attributes, settings = ZOO[name]
+    task = importlib.import_module(f'recon.train.tasks.{name}')
+    for attribute, value in attributes.items():
+        monkeypatch.setattr(task, attribute, value)
+    if name == 'alexnet':
+        small = dataclasses.replace(alexnet_net.TINY, widths=(4, 6, 8, 6, 5), hidden=12)
+        monkeypatch.setattr(alexnet_net, 'TINY', small)
+    found = lowered(count)
+    with pytest.raises(Enough):
+        task.run(task.SETTINGS | settings, tmp_path / 'out', tmp_path / 'work', seed=0)
+    check(found, count)
