@@ -63,7 +63,8 @@ def grids(folder: pathlib.Path, rows: list[dict], shown: list[dict], count: int)
     runs, the others of `shown` alone. A run whose file has other pictures is left out of that set.
 
     Returns:
-      [{'title', 'headings', 'lines': [{'id', 'pictures': [picture]}], 'n', 'left_out': names}].
+      [{'title', 'headings', 'lines': [{'id', 'pictures': [picture]}], 'n', 'left_out': names}];
+      n is 0 for training images, of which a run keeps a few.
     """
     out = []
     for file, title in _SETS.items():
@@ -73,7 +74,8 @@ def grids(folder: pathlib.Path, rows: list[dict], shown: list[dict], count: int)
             if {'images', 'truth'} <= set(arrays) and len(arrays['truth']):
                 found[row['name']] = arrays
         if found:
-            out.append(_grid(title, found, count))
+            grid = _grid(title, found, count)
+            out.append(grid | ({'n': 0} if file == 'train_examples' else {}))
     return out
 
 

@@ -53,13 +53,13 @@ def test_each_set_is_a_grid_of_the_truth_and_a_column_for_each_run(sweep):
     folder, table = sweep
     grids = _sweep.grids(folder, table['rows'], table['rows'], 3)
     assert [g['title'] for g in grids] == ['Test images', 'Letters', 'Training images']
-    for grid, n in zip(grids, (8, 3, 4), strict=True):
+    for grid, n in zip(grids, (8, 3, 0), strict=True):
         assert grid['headings'] == ['seen', 'all losses', 'without image', 'noise']
         assert [len(line['pictures']) for line in grid['lines']] == [4, 4, 4] and grid['n'] == n
     assert [line['id'] for line in grids[0]['lines']] == ['0', '4', '7']  # even steps, by no score
     shown = page(folder, table)
     assert sum(tag == 'img' for tag, _ in shown.tags) == 3 * 3 * 4
-    assert 'Training images 3 of 4' in shown.text
+    assert 'Test images 3 of 8' in shown.text and 'Training images 3' in shown.text
 
 
 def test_a_run_that_saw_other_pictures_is_left_out_and_named(sweep):
