@@ -4,8 +4,9 @@ Data: as algonauts2023_mlp; the same 30 % of the training images are put aside f
 Method: as algonauts2023_mlp_rois, 200 epochs. Member 92: set3, seed 3, batch 16; 94: set1, seed
 2423, batch 16; 97: set3, seed 849, batch 32; 100: set3, seed 1921, batch 4.
 
-Run:    python launch/sweep.py --config=configs/algonauts2023_mlp_members.py:path=DIR
-Smoke:  python launch/main.py --config=configs/algonauts2023_mlp_members.py:smoke  (one member)
+Run:    python launch/sweep.py --config=configs/algonauts2023_mlp_members.py:path=DIR   (the table)
+        python launch/main.py --config=configs/algonauts2023_mlp_members.py:path=DIR    (the bag)
+Smoke:  python launch/main.py --config=configs/algonauts2023_mlp_members.py:smoke  (two members)
 Expect: not measured on the real recording; simulated files: docs/results.md
 """
 
@@ -26,15 +27,28 @@ PUBLISHED = {  # training and validation L1 (its table II)
 
 
 def get_config(arg=None):
-    """Options: member (92, 94, 97, 100), and those of common.latents but keep and batch."""
+    """Options: member (92, 94, 97, 100; else all of them as a bag), those of common.latents."""
     own, others = common.divide(arg, ('member',))
-    member = common.parse_arg(own, member='92').member
-    if member not in MEMBERS:
+    member = common.parse_arg(own, member='').member
+    if member and member not in MEMBERS:
         raise ValueError(f'option member={member!r}; members that exist: {", ".join(MEMBERS)}')
-    mask, seed, batch = MEMBERS[member]
-    return algonauts2023_mlp_rois.get_config(
+    mask, seed, batch = MEMBERS[member or '92']
+    cfg = algonauts2023_mlp_rois.get_config(
         f'mask={mask},seed={seed},epochs=200,{others},batch={batch}'
     )
+    if member:
+        return cfg
+    chosen = list(MEMBERS)
+    if cfg.get('layout'):  # smoke
+        chosen, cfg.decoder.epochs = chosen[:2], 5
+    cfg.members = {
+        number: dict(
+            preprocess=dict(rois=dict(keep=(MEMBERS[number][0],))),
+            decoder=dict(seed=MEMBERS[number][1], batch=MEMBERS[number][2]),
+        )
+        for number in chosen
+    }
+    return cfg
 
 
 def get_sweep(arg=None):

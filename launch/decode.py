@@ -103,7 +103,8 @@ def decode(words, asked: dict, out: pathlib.Path) -> pathlib.Path:
       DataInvalid, DataMissing, LeakError: rows or a run that do not fit; nothing is then written.
     """
     run = pathlib.Path(words.run)
-    held, kept = new_rows.read(words.voxels), _kept(run)
+    runs = sorted(p for p in run.glob('members/*') if (p / 'run.json').exists()) or [run]
+    held, kept = new_rows.read(words.voxels), _kept(runs[0])
     compared = new_rows.check_voxels(held, kept)
     told = _json(run / 'run.json')
     facts = (told.get('protocol') or {}).get('data') or {}
@@ -113,10 +114,10 @@ def decode(words, asked: dict, out: pathlib.Path) -> pathlib.Path:
     from recon import experiment, pipeline
     from recon.core import provenance
 
-    cfg = config(run, pipeline.DEFAULTS, words.unseen)
+    cfg = config(runs[0], pipeline.DEFAULTS, words.unseen)
     notes = [f'{", ".join(compared)} of the voxels are those of the run.'] if compared else []
     notes += unknown_groups(cfg, kept, rows)
-    split, decoded = apply(cfg, run, kept, rows)
+    split, decoded = apply_all(runs, words.unseen, rows)
     now = provenance.facts(cfg.seed)
     if now['commit'] != told.get('commit'):
         notes.append(f'Fitted by the code {told.get("commit")}, decoded by {now["commit"]}.')
@@ -213,6 +214,19 @@ def apply(cfg, run: pathlib.Path, kept: dict, rows):
         if fitted[name] is None:
             raise errors.DataMissing('no fitted parameters', path, 'run it again elsewhere')
     return split, this.decode(fitted, split.voxels)
+
+
+def apply_all(runs: list, unseen: str | None, rows):
+    """As `apply`, of one run; of the members of a bag the mean of their pictures, and each."""
+    from recon import pipeline
+
+    decoded, split = {}, None
+    for run in runs:
+        split, found = apply(config(run, pipeline.DEFAULTS, unseen), run, _kept(run), rows)
+        if len(runs) == 1:
+            return split, found
+        decoded[f'stage_member_{run.name}'] = found['images']
+    return split, {'images': np.mean(list(decoded.values()), axis=0, dtype=np.float32)} | decoded
 
 
 def unknown_groups(cfg, kept: dict, rows) -> list[str]:

@@ -32,16 +32,16 @@ def main(argv: list[str]) -> int:
         argv, processes = multihost.take(argv)
         arguments = options.parse(argv, USAGE)  # a typo should not wait for jax
         workdir = pathlib.Path(arguments.workdir or f'runs/{arguments.name}')
-        from recon import inspection, pipeline
+        from recon import bag, inspection
 
-        asked = inspection if settings.INSPECT in options.load(arguments) else pipeline
+        asked = inspection if settings.INSPECT in options.load(arguments) else bag
         cfg = options.resolve(arguments, asked.DEFAULTS)
         index = multihost.start(processes)
         with (
             multihost.folder(workdir, index) as own,
             options.simulated_files(cfg, own) as cfg,
         ):
-            shared = {'shared': workdir} if processes and asked is pipeline else {}
+            shared = {'shared': workdir} if processes and asked is bag else {}
             report = asked.run(cfg, own, stop=lambda: ended.stop, **shared)
             if index == 0:
                 print(f'report: {report}')

@@ -113,7 +113,7 @@ def run_all(sweep: dict, workdir: pathlib.Path, stop) -> pathlib.Path:
 
     `stop()` says whether to stop, as in pipeline.run.
     """
-    from recon import pipeline
+    from recon import bag, pipeline
 
     rows, series = [], []
     resolved = [options.resolve(run['arguments'], pipeline.DEFAULTS) for run in sweep['runs']]
@@ -121,7 +121,7 @@ def run_all(sweep: dict, workdir: pathlib.Path, stop) -> pathlib.Path:
         folder = workdir / run['name']
         try:
             with options.simulated_files(cfg, folder) as cfg:
-                pipeline.run(cfg, folder, stop)
+                bag.run(cfg, folder, stop)
         except errors.UserError as error:
             what = f'run {run["name"]}: {error.what}'
             raise type(error)(what, error.where, error.remedy) from error

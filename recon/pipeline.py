@@ -9,7 +9,7 @@ import numpy as np
 from absl import logging
 
 from recon import controls, experiment, labelling, targets
-from recon.core import errors, image, lookup, provenance, results, settings
+from recon.core import errors, lookup, provenance, results, settings
 from recon.data import prepare
 from recon.data.preprocess import audit
 from recon.metrics import ceiling, feature, protocols, suite
@@ -37,6 +37,7 @@ DEFAULTS = dict(
     audit=dict(audit.DEFAULTS),
     surface='',  # folder of the full fsaverage (surf/lh.inflated ...) to draw maps on
     devices=1,  # that share one copy of a trained net's long parameters; all share the batch
+    members=dict(),  # {name: options} of a bag, see recon/bag.py
     layout='',  # simulated files in this data set's layout, written by launch (`:smoke`)
 )
 
@@ -70,7 +71,6 @@ def run(cfg, workdir, stop=lambda: False, shared=None) -> pathlib.Path:
     prepared = prepare.remember(raw, stats)
     audited = audit.check(cfg.audit, raw, brain, cfg.preprocess)
     del raw  # a whole subject of NSD is 2 GB
-    targets.check_data(cfg, brain)
     check_metrics(cfg, brain)
     areas = controls.areas(cfg, brain.rois, brain.laid)
     facts = provenance.facts(cfg.seed) | {'protocol': protocol(cfg, brain), 'audit': audited}
@@ -94,17 +94,14 @@ def run(cfg, workdir, stop=lambda: False, shared=None) -> pathlib.Path:
         decoded, truth = this.decode(fitted, test.voxels), this.truth(test)
         score = scorer(cfg, brain, audited['label'])
         scores = score(decoded[this.answer], truth, 'test', test.image_id, fitted)
-        held = arrays(cfg, test, decoded, truth)
-        if labels(cfg):
-            held |= labelling.arrays(labels(cfg), brain, fitted[this.answer], held)
-        folder.npz(f'{kind(cfg)}.npz', held)
+        folder.npz(f'{kind(cfg)}.npz', arrays(this, fitted, test, decoded, truth))
         progress.step('decode_and_score')
 
         controlled, further = controls.run(
             this, fitted, test, decoded[this.answer], score, progress.step
         )
         for name, answers in further.items():
-            folder.npz(f'{name}.npz', arrays(cfg, *answers))
+            folder.npz(f'{name}.npz', arrays(this, fitted, *answers))
         maps = describe(folder, this, fitted, controlled.pop('curves'), decoded, truth)
         folder.npz('maps.npz', maps | surface)
         progress.step('describe')
@@ -137,7 +134,9 @@ def check(cfg) -> None:
 
 
 def check_metrics(cfg, brain=None) -> None:
-    """Raises ConfigError for a metric that cannot be scored; `brain` tells the number and size."""
+    """Raises for a metric or a target that cannot be; `brain` tells number, size and labels."""
+    if brain is not None:
+        targets.check_data(cfg, brain)
     if labels(cfg):
         names = brain and labelling.categories(labels(cfg), brain)[1]
         label_metrics.check(cfg.metrics, names and len(names))
@@ -221,15 +220,19 @@ def scorer(cfg, brain, label=None):
     return score
 
 
-def arrays(cfg, test, decoded: dict, truth) -> dict:
+def arrays(this, fitted: dict, test, decoded: dict, truth) -> dict:
     """What reconstructions.npz or predictions.npz holds."""
+    cfg = this.cfg
     rows = {'row_image_id': test.image_id} if cfg.score_rows else {}
     rows |= {'image_id': test.image_id, 'truth': truth.astype(np.float32)}
     if kind(cfg) == 'reconstructions':
         stages = {k: v for k, v in decoded.items() if k.startswith('stage_')}
         return {'images': decoded['images'].astype(np.float32)} | rows | stages
     predicted = {f'{name}_pred': decoded[name].astype(np.float32) for name in cfg.targets}
-    return {'pred': predicted[f'{experiment.answer(cfg)}_pred']} | rows | predicted
+    held = {'pred': predicted[f'{this.answer}_pred']} | rows | predicted
+    if not labels(cfg):
+        return held
+    return held | labelling.arrays(labels(cfg), this.brain, fitted[this.answer], held)
 
 
 def describe(folder, this, fitted: dict, curves: list, decoded: dict, truth) -> dict:
@@ -248,25 +251,12 @@ def describe(folder, this, fitted: dict, curves: list, decoded: dict, truth) -> 
         table = labelling.each(labels(this.cfg), this.brain, fitted[this.answer], *given)
         told[this.answer].setdefault('tables', []).append(table)
     elif this.answer != 'images':
-        table = each_value(this.cfg.targets[this.answer].layer, decoded[this.answer], truth)
+        table = ceiling.each_value(this.cfg.targets[this.answer].layer, decoded[this.answer], truth)
         told[this.answer].setdefault('tables', []).append(table)
     if curves:
         told['learning'] = {'curves': curves, 'tables': [], 'facts': {}}
     folder.json('decoder.json', told)
     return maps
-
-
-def each_value(layer: str, decoded, truth) -> dict:
-    """A table of how well each of the t values is decoded over the n test images."""
-    decoded, truth = decoded.reshape(len(decoded), -1), truth.reshape(len(truth), -1)
-    r, r2 = ceiling.voxel_r(decoded, truth), ceiling.voxel_r2(decoded, truth)
-    names = image.STATISTICS if layer == 'image_statistics' else range(len(r))
-    rows = [[str(n), *map(float, pair)] for n, *pair in zip(names, r, r2, strict=True)]
-    return {
-        'title': f'Each value over the {len(truth)} test images',
-        'columns': ['value', 'correlation', 'R squared'],
-        'rows': rows[:64],
-    }
 
 
 def protocol(cfg, brain) -> dict:
