@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from recon.core import errors, stats
+from recon.core import errors, image, stats
 
 FLOOR = 0.01  # a voxel whose ceiling is below 1 % of variance has none that is worth dividing by
 
@@ -79,6 +79,26 @@ def from_rows(voxels: Float[np.ndarray, 'n v'], image_id, session=None, repeats:
     rows = np.argsort(inverse, kind='stable')
     rows = rows[(shown == repeats)[inverse[rows]]].reshape(-1, repeats)  # [m r]
     return stats.ncsnr_from_repeats(voxels[rows], whole=1.0)
+
+
+def each_value(layer: str, decoded: Float[np.ndarray, 'n ...'], truth, most: int = 64) -> dict:
+    """A table of how well each decoded value follows the true one over the n test images.
+
+    Args:
+      layer: the target's; 'image_statistics' have names, other values numbers.
+      decoded: [n ...].
+      truth: the same shape.
+      most: rows of the table.
+    """
+    decoded, truth = decoded.reshape(len(decoded), -1), truth.reshape(len(truth), -1)
+    r, r2 = voxel_r(decoded, truth), voxel_r2(decoded, truth)
+    names = image.STATISTICS if layer == 'image_statistics' else range(len(r))
+    rows = [[str(n), *map(float, pair)] for n, *pair in zip(names, r, r2, strict=True)]
+    return {
+        'title': f'Each value over the {len(truth)} test images',
+        'columns': ['value', 'correlation', 'R squared'],
+        'rows': rows[:most],
+    }
 
 
 def _same(predicted, measured):

@@ -3,7 +3,7 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
-from recon.core import errors, stats
+from recon.core import errors, image, stats
 from recon.metrics import ceiling
 
 
@@ -67,3 +67,12 @@ def test_ncsnr_is_found_in_rows_of_any_order_and_unit():
 def test_rows_without_repeats_are_refused():
     with pytest.raises(errors.DataInvalid, match=r'no image has exactly 3 trials \(found \[1\]\)'):
         ceiling.from_rows(np.ones((4, 2)), np.arange(4))
+
+
+def test_each_value_has_a_row_with_its_name():
+    truth = np.random.default_rng(0).standard_normal((9, len(image.STATISTICS)))
+    table = ceiling.each_value('image_statistics', 2 * truth, truth)
+    assert [row[0] for row in table['rows']] == list(image.STATISTICS)
+    assert all(r == pytest.approx(1) and r2 < 1 for _, r, r2 in table['rows'])
+    long = ceiling.each_value('features', truth.reshape(9, 2, -1), truth.reshape(9, 2, -1), most=3)
+    assert long['rows'] == [[str(i), pytest.approx(1), pytest.approx(1)] for i in range(3)]
