@@ -86,7 +86,9 @@ def _smaller(cfg, chosen, smaller: dict, net: bool):
     cfg.areas, cfg.learning_curve = (), ()
     cfg.targets.labels.least = 5
     if net:
-        cfg.decoder.update(widths=(8, 8, 8), dense=(16,), epochs=3, batch=16, validation=0.2)
+        cfg.decoder.update(
+            widths=(8, 8, 8), dense=(16,), epochs=3, batch=16, validation=0.2, log_every=2
+        )
     elif cfg.decoder.name == 'logistic':
         cfg.decoder.penalties = (1e2, 1e4)
     return cfg
