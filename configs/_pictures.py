@@ -13,6 +13,7 @@ METRICS = ('pixcorr', 'ssim')  # of the tables
 _USUAL = dict(
     **dict(system='pix2pix', picture='flatmap', side=0, keep='', size=256),
     **dict(losses='adversarial+l1', condition='voxels', width=64, batch=0, epochs=0),
+    augment=True,
     **dict(small=False, smoke=False),
 )
 _NOTE = (
@@ -31,8 +32,8 @@ def experiment(arg, dataset: dict, preprocess: dict, smaller: dict | None = None
     whose voxels are shown, V1+V2, the others blank; '' is all); losses (of pix2pix: a sum of
     adversarial, l1, l2); condition (voxels; labels: what ridge regression says is in the picture;
     both: label_cnn says it, from the picture of the cortex; none: noise alone); size (pixels on a
-    side of what is made); width (channels of pix2pix's finest level); batch and epochs (0: the
-    file's own); small, smoke.
+    side of what is made); width (channels of pix2pix's finest level); augment (jitter and mirror of
+    pix2pix's pairs); batch and epochs (0: the file's own); small, smoke.
 
     Args:
       arg: what followed the ':'.
@@ -63,6 +64,7 @@ def experiment(arg, dataset: dict, preprocess: dict, smaller: dict | None = None
         if 'annotations' in given and cfg.targets:
             cfg.dataset.annotations = True
         options = {key: chosen[key] for key in ('size', 'width', 'losses', 'condition')}
+        options |= {} if chosen.augment else dict(jitter=1.0, mirror=False)
         options |= dict(noise=1) if chosen.condition == 'none' else {}
         size = (chosen.size, chosen.size)
         cfg.generator = dict(chain=('pix2pix',), size=size, pix2pix=options)
@@ -116,7 +118,9 @@ def _smaller(cfg, chosen, trained, smaller):
     if chosen.system == 'pix2pix':
         trained.update(batch=4, epochs=1 if chosen.smoke else 10, save_epochs=1)
         trained.log_every = 5 if chosen.smoke else 50
-    elif chosen.smoke:
+    elif chosen.small and not chosen.smoke:
+        trained.epochs = chosen.epochs or 15
+    else:
         trained.update(widths=(8, 8, 8), epochs=2, batch=16)
         trained.update(up=(8, 8) if chosen.system == 'cnn2d' else (16, 8, 8))
     return cfg

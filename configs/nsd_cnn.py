@@ -36,5 +36,8 @@ def get_config(arg=None):
 
 
 def get_sweep(arg=None):
-    """Both nets, all voxels and the report's areas alone; `arg` (path=..., small) goes to each."""
-    return _pictures.areas(arg, 'Encoder-decoders on NSD', 'V1v+V1d+V2v+V2d+V3v+V3d+hV4')
+    """Both nets, all voxels and the report's areas alone; `arg` (path=..., small) goes to each.
+
+    The report's areas are V1 to V3 and hV4; on fsaverage NSD has those of an atlas, together LVC.
+    """
+    return _pictures.areas(arg, 'Encoder-decoders on NSD', 'LVC')
