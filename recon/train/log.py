@@ -69,9 +69,30 @@ class Silent:
         """Nothing."""
 
 
-def of_process(folder: pathlib.Path, after: int):
-    """The log of a training: the first process writes it, others nothing."""
+def of_process(folder: pathlib.Path, after: int, params):
+    """The log of a training of `params`: the first process writes it, others nothing."""
+    overview(folder, params)
     return (Log if jax.process_index() == 0 else Silent)(folder, after=after)
+
+
+def overview(folder: pathlib.Path, params) -> int:
+    """Writes `parameters.txt`, the name, shape and size of each array, and says the total.
+
+    Args:
+      folder: of a training.
+      params: nested dict of arrays.
+
+    Returns:
+      How many numbers they are.
+    """
+    from clu import parameter_overview  # slow to import, and only a training wants it
+
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    if jax.process_index() == 0:
+        table = parameter_overview.get_parameter_overview(params, include_stats=False)
+        results.write_bytes(pathlib.Path(folder) / 'parameters.txt', (table + '\n').encode())
+        logging.info('%s parameters in %s', f'{count:,}', pathlib.Path(folder).name)
+    return count
 
 
 def _event_writer(folder: pathlib.Path, after: int | None):

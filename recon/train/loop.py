@@ -42,7 +42,7 @@ def fit(
       state: as `states.create` gives it; not to be used any more afterwards.
       batch_at: `batch_at(i) -> dict of numpy arrays`, pure, called ahead in a thread.
       steps: updates of the whole training.
-      folder: holds `checkpoints/`, `metrics.jsonl` and TensorBoard events.
+      folder: holds `checkpoints/`, `metrics.jsonl`, `parameters.txt` and TensorBoard events.
       rng: jax key, the same in each step; the step folds its number into it.
       save_every: steps from checkpoint to checkpoint; the last step is always saved.
       log_every: steps from line to line; a line's scalars are means over its steps.
@@ -71,7 +71,7 @@ def fit(
         best.resume(facts)
         first = int(state.step)
         end = first if best.over else steps
-        written = stack.enter_context(log.of_process(folder, first))
+        written = stack.enter_context(log.of_process(folder, first, state.params))
         batches = stack.enter_context(_Batches(lambda i: place(batch_at(i)), first, end))
         pending = _Pending(written, first, steps, log_every)
         for i in range(first, end):

@@ -1,5 +1,7 @@
 import json
+import sys
 
+import numpy as np
 import pytest
 
 from recon.core import results
@@ -62,7 +64,17 @@ def test_the_losses_of_a_training_are_a_curve(tmp_path):
 
 
 def test_other_processes_write_nothing(tmp_path):
-    assert isinstance(log.of_process(tmp_path, 0), log.Log)
+    assert isinstance(log.of_process(tmp_path, 0, {}), log.Log)
     with log.Silent(tmp_path / 'x', after=3) as written:
         written.write(1, loss=2.0)
     assert not (tmp_path / 'x').exists()
+
+
+def test_the_parameters_of_a_training_are_listed_with_their_total(tmp_path, caplog):
+    params = {'generator': {'w': np.zeros((30, 50)), 'b': np.zeros(50)}, 'd': np.zeros(7)}
+    with caplog.at_level('INFO'):
+        assert log.overview(tmp_path, params) == 1557
+    table = (tmp_path / 'parameters.txt').read_text()
+    assert 'generator/w' in table and '(30, 50)' in table and 'Total: 1,557' in table
+    assert '1,557 parameters' in caplog.text
+    assert 'tensorflow' not in sys.modules
