@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from launch import options, sweep
+from recon import pipeline
 from recon.core import errors
 
 FEW = ('--config.draws=100', '--config.permutations=20', '--config.baselines=mean_image')
@@ -30,6 +31,29 @@ def test_the_table_of_losses_has_each_alone_their_sums_and_the_conditions(name):
     assert len(runs) == 10 and {'l1', 'l2', 'adversarial', 'adversarial_l1_l2'} < set(runs)
     with pytest.raises(errors.ConfigError, match='which the sweep itself sets'):
         planned(f'configs/{name}_pix2pix.py:losses=l1')
+
+
+def resolved(name, extra=None):
+    file = options.ROOT / 'configs' / f'{name}.py'
+    return options.resolve(options.Arguments(file, extra, None, {}), pipeline.DEFAULTS)
+
+
+def test_the_settings_are_those_of_the_report():
+    for name in ('nsd_pix2pix', 'seed000_table1'):
+        net = resolved(name).generator.pix2pix
+        assert (net.size, net.width, net.losses, net.l1) == (256, 64, 'adversarial+l1', 100)
+        assert (net.learning_rate, net.b1, net.batch, net.optimizer) == (2e-4, 0.5, 1, 'adam')
+        assert net.jitter * 256 == 288 and net.mirror and net.noise == 0
+    assert resolved('seed000_table1').preprocess.cortical_picture.side == 145
+    assert resolved('seed000_table1', 'system=cnn1d').preprocess.hemispheres.size == 21_025
+
+
+def test_a_condition_of_labels_reads_them_and_decodes_them():
+    for condition, decoder in (('labels', 'ridge'), ('both', 'label_cnn'), ('none', 'none')):
+        cfg = resolved('nsd_pix2pix', f'condition={condition}')
+        assert cfg.decoder.name == decoder and cfg.generator.pix2pix.condition == condition
+        assert cfg.dataset.annotations == ('labels' in cfg.targets) == (decoder != 'none')
+    assert cfg.generator.pix2pix.noise == 1
 
 
 def scores(folder):
