@@ -6,17 +6,20 @@ Method: as the report that the decoder comes from: voxels as they are published,
 upsampler trained by L1 on latents of the pictures at 512 x 512.
 
 Run:    python launch/main.py --config=configs/algonauts2023_mlp.py:path=DIR,subject=1
-Smoke:  python launch/main.py --config=configs/algonauts2023_mlp.py:smoke
+Smoke:  python launch/main.py --config=configs/algonauts2023_mlp.py:smoke   (:small is minutes)
 Expect: not measured on the real recording; simulated files: docs/results.md
 """
 
-from configs import common
+from configs import _mlp, common
 
 
 def get_config(arg=None):
-    """Options of common.latents."""
-    return common.latents(
+    """Options of common.latents, and small."""
+    return _mlp.with_small(
         arg,
-        dataset=dict(name='algonauts2023', subject=1),
-        preprocess=dict(order=('normalise',), normalise=dict(by='all')),
+        lambda words: common.latents(
+            words,
+            dataset=dict(name='algonauts2023', subject=1),
+            preprocess=dict(order=('normalise',), normalise=dict(by='all')),
+        ),
     )

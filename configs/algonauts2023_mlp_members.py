@@ -27,7 +27,7 @@ PUBLISHED = {  # training and validation L1 (its table II)
 
 
 def get_config(arg=None):
-    """Options: member (92, 94, 97, 100; else all of them as a bag), those of common.latents."""
+    """Options: member (92, 94, 97, 100; else all of them as a bag), small, those of latents."""
     own, others = common.divide(arg, ('member',))
     member = common.parse_arg(own, member='').member
     if member and member not in MEMBERS:
@@ -39,7 +39,7 @@ def get_config(arg=None):
     if member:
         return cfg
     chosen = list(MEMBERS)
-    if cfg.get('layout'):  # smoke
+    if 'smoke' in (arg or '').split(','):
         chosen, cfg.decoder.epochs = chosen[:2], 5
     cfg.members = {
         number: dict(

@@ -14,7 +14,7 @@ Expect: not measured on the real recording; simulated files: docs/results.md
 
 import itertools
 
-from configs import common
+from configs import _mlp, common
 
 MASKS = {'none': '', 'set1': 'set1', 'set2': 'set2', 'set3': 'set3'}
 # What the sweep can cross: its option, the option of a run, what stands before it in a run's name.
@@ -31,15 +31,18 @@ USUAL = {'masks': tuple(MASKS), 'batches': ('16', '32', '64')}
 
 
 def get_config(arg=None):
-    """Options: mask (none, set1, set2, set3), shift, seed, and those of common.latents but keep."""
+    """Options: mask (none, set1, set2, set3), shift, seed, small, those of latents but keep."""
     own, others = common.divide(arg, ('mask', 'shift', 'seed'))
     options = common.parse_arg(own, mask='set1', shift=0, seed=0)
     if options.mask not in MASKS:
         raise ValueError(f'option mask={options.mask!r}; masks that exist: {", ".join(MASKS)}')
-    cfg = common.latents(
+    cfg = _mlp.with_small(
         f'epochs=50,keep={MASKS[options.mask]},{others}',
-        dataset=dict(name='algonauts2023', subject=1),
-        preprocess=dict(order=('normalise',), normalise=dict(by='all')),
+        lambda words: common.latents(
+            words,
+            dataset=dict(name='algonauts2023', subject=1),
+            preprocess=dict(order=('normalise',), normalise=dict(by='all')),
+        ),
     )
     cfg.decoder.update(shift=options.shift, seed=options.seed)
     return cfg

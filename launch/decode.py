@@ -260,7 +260,7 @@ def _kept(run: pathlib.Path) -> dict:
     kept = results.read_arrays(run / 'checkpoints' / prepare.FILE)
     if not kept:
         raise errors.DataMissing(
-            f'no checkpoints/{prepare.FILE}: written by an older version',
+            f'no checkpoints/{prepare.FILE}: an inspection, or a run of an older version',
             run,
             'run the experiment again on another --workdir',
         )
