@@ -11,6 +11,7 @@ LINEAR = {
     'logistic': dict(name='logistic'),
 }
 DECODERS = ('label_cnn', *LINEAR)
+IN_TABLE = ('map', 'f1_macro', 'top1_accuracy', 'first_label_accuracy')
 SWEPT = ('decoder', 'coverage')
 
 
@@ -115,13 +116,14 @@ def sweep(arg, title: str, shares: tuple, published: dict, notes: tuple) -> dict
             runs.append(
                 {
                     'name': f'{decoder}_coverage-{share:g}',
+                    'label': f'{decoder}, ' + (f'{share:g} and more' if share else 'any coverage'),
                     'options': f'decoder={decoder},coverage={share:g}{also}',
                     'published': {'first_label_accuracy': told} if told else {},
                 }
             )
     return {
         'title': title,
-        'metrics': METRICS,
+        'metrics': IN_TABLE,
         'figure': 'coverage',
         'runs': runs,
         'notes': (

@@ -33,5 +33,5 @@ def get_config(arg=None):
 def get_sweep(arg=None):
     """The three decoders at thresholds of coverage; `arg` (small, epochs=... ) goes to each."""
     return _labels.sweep(
-        arg, 'Labels of simulated scenes', (0.0, 0.01, 0.02, 0.05, 0.1), published={}, notes=()
+        arg, 'Labels of simulated scenes', (0.0, 0.03, 0.05, 0.1), published={}, notes=()
     )

@@ -51,5 +51,4 @@ def _figure(metric: str, label: str, runs: list[dict]) -> dict:
             if points
         ],
         'chosen': None,
-        'points': True,
     }
