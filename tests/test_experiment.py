@@ -87,3 +87,29 @@ def test_training_pictures_are_read_once_however_often_a_target_is_learned(monke
     assert len(asked) == seen
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_finished_run_gives_targets_their_units_back_without_the_recording(monkeypatch):
+    this, _ = made({'stats': {'layer': 'image_statistics', 'standardise': True}}, m=30, n=80)
+    scales = this.scales()
+    assert set(scales) == {'centre/stats', 'spread/stats'}
+    seen = []
+
+    def generate(options, params, decoded, key):
+        seen.append(decoded['stats'])
+        return decoded | {'images': np.zeros((2, 4, 4, 3), np.float32)}
+
+    fake = types.SimpleNamespace(
+        generate=generate,
+        load=lambda options, zoo: None,
+        predict=lambda options, params, x: np.ones((2, 14), np.float32),
+    )
+    monkeypatch.setattr(experiment.Experiment, 'decoder', fake)
+    monkeypatch.setattr(experiment.Experiment, '_generator', lambda self, name: (fake, {}))
+    with this.cfg.unlocked():
+        this.cfg.generator.chain, this.cfg.zoo = ('made',), {}
+    alone = experiment.Experiment(this.cfg, None, this.key, kept_scales=scales)
+    for one in (this, alone):
+        one.decode({'stats': {}}, np.zeros((2, 4), np.float32))
+    np.testing.assert_array_equal(seen[0], seen[1])
+    np.testing.assert_allclose(seen[0][0], scales['centre/stats'] + scales['spread/stats'], 1e-6)
