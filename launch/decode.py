@@ -121,6 +121,7 @@ def decode(words, asked: dict, out: pathlib.Path) -> pathlib.Path:
     now = provenance.facts(cfg.seed)
     if now['commit'] != told.get('commit'):
         notes.append(f'Fitted by the code {told.get("commit")}, decoded by {now["commit"]}.')
+    stages = [name for name in (cfg.decoder.name, *cfg.generator.chain) if name != 'none']
     content = {
         'schema': SCHEMA,
         'status': 'running',
@@ -130,7 +131,7 @@ def decode(words, asked: dict, out: pathlib.Path) -> pathlib.Path:
         'seen_images': seen,
         'compared': compared,
         'notes': notes,
-        'title': f'{cfg.dataset.name}, {cfg.decoder.name}',
+        'title': f'{cfg.dataset.name}: {", ".join(stages)}',
     } | {key: now[key] for key in ('commit', 'versions', 'device')}
     arrays = {'image_id': split.image_id}
     if experiment.answer(cfg) == 'images':

@@ -56,6 +56,7 @@ DEFAULTS = dict(
     log_every=50,  # steps
     dtype='float32',  # of the computation: float32 or bfloat16; norms are float32
     predict_batch=64,  # rows at a time
+    resident=2.0,  # GB: training rows of up to this are kept on an accelerator, others are streamed
 )
 _EPSILON = 1e-5  # of the norms here; the upsampler's are autoencoder.EPSILON
 

@@ -23,7 +23,8 @@ from recon.train import state as states
 # The two longest kernels over the devices that share a model; what is narrow lies whole on each.
 RULES = (('input.kernel', (None, 'model')), ('output.kernel', (None, 'model')))
 LOSSES = {'l1': jnp.abs, 'mse': jnp.square}
-_ELSEWHERE = ('name', 'log_every', 'save_epochs', 'predict_batch')  # change nothing that is learnt
+# Options that change nothing that is learnt.
+_ELSEWHERE = ('name', 'log_every', 'save_epochs', 'predict_batch', 'resident')
 
 
 def fit(cfg, job: jobs.Job, rng: Array) -> dict:
@@ -74,7 +75,7 @@ def fit(cfg, job: jobs.Job, rng: Array) -> dict:
             like=job.mesh and state,
         ),
         state,
-        functools.partial(batch_at, job, settings['batch']),
+        functools.partial(batch_at, resident(job, settings['resident']), settings['batch']),
         steps=steps,
         folder=job.folder,
         rng=jax.random.fold_in(rng, 1),
@@ -115,9 +116,22 @@ def batch_at(job: jobs.Job, batch: int, i: int) -> dict:
     """The rows of step i: {'voxels': [batch v], 'target': [batch ...]}."""
     chosen = job.rows(i, batch)
     return {
-        'voxels': np.asarray(job.voxels[chosen], np.float32),
-        'target': np.asarray(job.target[chosen], np.float32),
+        name: rows[chosen] if isinstance(rows, jax.Array) else np.asarray(rows[chosen], np.float32)
+        for name, rows in (('voxels', job.voxels), ('target', job.target))
     }
+
+
+def resident(job: jobs.Job, most: float) -> jobs.Job:
+    """The same job with its rows on the one accelerator, where they are `most` GB or less.
+
+    A batch is then picked out there, and nothing goes over the bus. Several devices, or one that
+    shares the host's memory, are given batches as they come.
+    """
+    size = 4 * (np.size(job.voxels) + np.size(job.target)) / 1e9
+    if job.mesh is not None or jax.default_backend() == 'cpu' or size > most:
+        return job
+    held = {name: jnp.asarray(getattr(job, name), jnp.float32) for name in ('voxels', 'target')}
+    return dataclasses.replace(job, **held)
 
 
 def loss(net: mlp.Net, settings: dict, params: dict, batch: dict, rng: Array | None):

@@ -129,6 +129,19 @@ def test_shifted_latents_are_the_same_map_moved_by_whole_rows_and_columns():
     )
 
 
+def test_rows_that_fit_are_kept_on_an_accelerator_and_give_the_same_batches(tmp_path, monkeypatch):
+    streamed = made(tmp_path)
+    assert mlp.resident(streamed, 2.0) is streamed  # a CPU has nothing to gain
+    monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+    held = mlp.resident(streamed, 2.0)
+    assert isinstance(held.voxels, jax.Array) and isinstance(held.target, jax.Array)
+    assert mlp.resident(streamed, 1e-6) is streamed
+    for step in (0, 31):
+        ours, theirs = mlp.batch_at(held, 8, step), mlp.batch_at(streamed, 8, step)
+        assert isinstance(ours['voxels'], jax.Array)
+        same(ours, theirs)
+
+
 def test_a_training_that_was_stopped_goes_on_to_the_same_bits(trained, tmp_path):
     asked = []
 
