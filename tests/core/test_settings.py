@@ -52,6 +52,17 @@ def test_a_decoder_inside_a_decoder_gets_its_own_defaults():
     assert set(cfg.decoder.base) == {'name', *ridge.DEFAULTS}
 
 
+def test_targets_of_labels_have_options_that_others_do_not_know():
+    cfg = settings.resolve(config(targets={'seen': {'net': 'labels', 'coverage': 0.1}}), DEFAULTS)
+    assert set(cfg.targets.seen) == {*settings.TARGET, *settings.LABELS}
+    assert cfg.targets.seen.layer == 'categories' and cfg.targets.seen.coverage == 0.1
+    assert set(settings.resolve(config(targets={'p': {}}), DEFAULTS).targets.p) == set(
+        settings.TARGET
+    )
+    with pytest.raises(errors.ConfigError, match=r'unknown key targets\.p\.coverage'):
+        settings.resolve(config(targets={'p': {'coverage': 0.1}}), DEFAULTS)
+
+
 def test_the_resolved_config_is_locked():
     with pytest.raises(AttributeError):
         settings.resolve(config(), DEFAULTS).decoder.new = 1
