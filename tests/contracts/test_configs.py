@@ -5,8 +5,9 @@ import pathlib
 
 import pytest
 
+from configs import common
 from launch import options
-from recon import inspection, pipeline
+from recon import bag, inspection, pipeline
 from recon.core import errors, lookup
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -57,3 +58,49 @@ def test_the_runs_of_a_sweep_resolve_too(path):
 def test_an_unknown_option_of_a_config_is_refused_by_name():
     with pytest.raises(errors.ConfigError, match=r"option 'smok'.*smoke"):
         resolved(ROOT / 'configs' / 'digits69_ridge.py', 'smok')
+
+
+def test_options_are_divided_by_name_and_a_list_stays_whole():
+    given = 'path=/x,masks=none,set1,smoke,batches=16,32,width=8'
+    own, others = common.divide(given, ('masks', 'batches'))
+    assert own == 'masks=none,set1,batches=16,32' and others == 'path=/x,smoke,width=8'
+    assert common.divide(None, ('masks',)) == ('', '')
+    assert common.divide('small,smoke', ('small',)) == ('small', 'smoke')
+
+
+def test_the_sweep_over_areas_crosses_what_it_is_given():
+    path = ROOT / 'configs' / 'algonauts2023_mlp_rois.py'
+    sweep = options.module(path).get_sweep
+    usual = [run['name'] for run in sweep()['runs']]
+    assert len(usual) == 12 and usual[0] == 'all-areas_batch16' and usual[-1] == 'set3_batch64'
+    runs = sweep('masks=set2,batches=16,subjects=1,2,losses=l1,mse,width=64')['runs']
+    assert [run['name'] for run in runs] == [
+        'subj1_set2_batch16_l1', 'subj1_set2_batch16_mse',
+        'subj2_set2_batch16_l1', 'subj2_set2_batch16_mse',
+    ]  # fmt: skip
+    cfg = resolved(path, runs[1]['options'])
+    assert cfg.decoder.loss == 'mse' and cfg.decoder.width == 64 and cfg.decoder.epochs == 50
+    assert cfg.preprocess.rois.keep == ('set2',)
+    for arg in ('mask=set1', 'masks=V1'):
+        with pytest.raises((ValueError, errors.ConfigError), match='mask'):
+            [resolved(path, run['options']) for run in sweep(arg)['runs']]
+
+
+def test_members_share_the_split_and_have_seeds_areas_and_batches_of_their_own():
+    path = ROOT / 'configs' / 'algonauts2023_mlp_members.py'
+    small = 'net=tiny/vae,size=64'  # released weights are on few machines
+    cfg = resolved(path, small)
+    members = {name: bag.member(cfg, name) for name in cfg.members}
+    told = {
+        name: (one.preprocess.rois.keep, one.decoder.seed, one.decoder.batch)
+        for name, one in members.items()
+    }
+    assert told == {
+        '92': (('set3',), 3, 16),
+        '94': (('set1',), 2423, 16),
+        '97': (('set3',), 849, 32),
+        '100': (('set3',), 1921, 4),
+    }
+    assert {(one.seed, one.decoder.validation) for one in members.values()} == {(0, 0.3)}
+    single = resolved(path, f'member=97,{small}')
+    assert single.decoder == members['97'].decoder and not single.members
