@@ -54,7 +54,7 @@ def experiment(arg, dataset: dict, preprocess: dict, smaller: dict | None = None
         raise ValueError(f'option system={chosen.system!r}; wanted {", ".join(SYSTEMS)}')
     if chosen.smoke or chosen.small:
         chosen.size = 32 if chosen.smoke else min(chosen.size, 64)
-        chosen.width = 8 if chosen.smoke else min(chosen.width, 32)
+        chosen.width = 8 if chosen.smoke else min(chosen.width, 16)
         chosen.side = 0
     cfg = common.experiment(
         seed=0,

@@ -27,7 +27,7 @@ def get_config(arg=None):
             normalise=dict(by='session'),
             repeats=dict(train='keep', test='mean'),
         ),
-        smaller=dict(n_train=750),
+        smaller=dict(n_train=1_500),
         **dict(size=64, width=32, epochs=16, keep='V1+V2+V3+hV4'),
         **_pictures.QUICKLY,
     )
