@@ -1,8 +1,8 @@
 r"""A small MLP from V1-V3 to the pixels of handwritten digits: real fMRI, a minute on a laptop.
 
 Data: as digits69_ridge. Everything was chosen by cross-validation within the 90 training images.
-Method: the 600 voxels that correlate most with the pixels, a residual MLP (decoders/mlp.py) straight
-to the pixels, trained by squared error on voxels with noise added.
+Method: the 600 voxels that correlate most with the pixels, a residual MLP (decoders/mlp.py)
+straight to the pixels, trained by squared error on voxels with noise added.
 
 What cross-validation on the training images said (5 folds, once; voxels chosen in each fold):
                                             pixcorr  mse
