@@ -5,9 +5,7 @@ import functools
 import numpy as np
 
 
-def rows(
-    seed: int, step: int, n: int, batch: int, part: int = 0, parts: int = 1
-) -> np.ndarray:
+def rows(seed: int, step: int, n: int, batch: int, part: int = 0, parts: int = 1) -> np.ndarray:
     """[batch / parts] int64 in [0, n): the rows of one part of the batch `step`.
 
     Every row comes once in each run of n; a batch may begin with the end of one and go on with the
