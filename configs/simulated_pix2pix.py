@@ -3,9 +3,9 @@ r"""pix2pix from a flat map of a simulated brain's cortex to the picture that it
 Data: the simulated brain (docs/datasets/simulated.md), 3,000 training trials.
 Method: z-score by session, V1 to hV4 of both hemispheres on the flat map of fsaverage
 (cortical_picture; or `picture=square`; `keep=` shows all areas), and generators/pix2pix.py at 64
-pixels: a U-Net and a net that judges patches, jitter and mirror on the pair, adversarial loss and
-L1. Unlike the published net it has no dropout, batches of 8, a higher rate, and norms by the
-training rows: with the published dropout it stays below the mean picture for as long as this runs.
+pixels: a U-Net and a net that judges patches, adversarial loss and L1. Its settings are for a few
+thousand steps (_pictures.QUICK): without dropout, jitter and mirror, with which it stays below the
+mean picture for as long as this runs; `quick=false` has the published ones.
 
 Run:    python launch/main.py --config=configs/simulated_pix2pix.py
 Table:  python launch/sweep.py --config=configs/simulated_pix2pix.py
@@ -28,8 +28,7 @@ def get_config(arg=None):
             repeats=dict(train='keep', test='mean'),
         ),
         smaller=dict(n_train=1_500),
-        **dict(size=64, width=32, epochs=16, keep='V1+V2+V3+hV4'),
-        **_pictures.QUICKLY,
+        **dict(size=64, width=32, epochs=16, keep='V1+V2+V3+hV4', quick=True),
     )
 
 
