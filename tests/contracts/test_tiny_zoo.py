@@ -34,10 +34,10 @@ def test_the_nets_reach_what_the_systems_need(reached):
     assert reached['blip']['all']['main_named'] >= 0.8
 
 
-@pytest.mark.xfail(strict=True, reason='the U-Net paints colours and places, no shapes yet')
+@pytest.mark.xfail(strict=True, reason='the U-Net paints three shapes in five')
 def test_the_unet_paints_what_the_judges_recognise(reached):
     samples, truth = reached['sd_unet']['samples'], reached['sd_unet']['true_scenes']
     for name in ('main_category_among_k', 'image_to_text_top1'):
-        assert truth[name] >= samples[name] >= 0.7 > reached['sd_unet']['other_captions'][name]
+        assert min(truth[name], samples[name]) >= 0.7 > reached['sd_unet']['other_captions'][name]
     kept = reached['sd_unet']['img2img']
     assert kept['layout_kept_with_another_caption'] > 0.8 > kept['chance']
