@@ -45,6 +45,8 @@ def get_config(arg=None):
         ),
     )
     cfg.decoder.update(shift=options.shift, seed=options.seed)
+    if cfg.get('layout'):  # smoke, small: few steps, and still a curve
+        cfg.decoder.log_every = 5
     return cfg
 
 
