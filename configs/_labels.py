@@ -15,18 +15,19 @@ IN_TABLE = ('map', 'f1_macro', 'top1_accuracy', 'first_label_accuracy')
 SWEPT = ('decoder', 'coverage')
 
 
-def experiment(arg, dataset: dict, *, coverage: float, train: str, least: int, smaller: dict):
+def experiment(arg, dataset: dict, *, coverage, rate: float, train: str, least: int, smaller: dict):
     """Labels from voxels; options of a run, besides those of `dataset`.
 
     decoder (label_cnn, ridge, logistic); coverage (smallest share of the picture that a label
     covers, 0 for any); threshold (a score above it is a yes; 0: chosen on left-out training rows);
     rois (areas whose voxels are used, V1+V2; '' all that were read); gamma (of the focal loss, 0
-    for the plain one); epochs and batch (of label_cnn); small, smoke.
+    for the plain one); rate (of learning), epochs and batch (of label_cnn); small, smoke.
 
     Args:
       arg: what followed the ':'.
       dataset: name and options of the reader; each can be set after the ':'.
       coverage: default of the option.
+      rate: default of the option.
       train: repeats of training images: 'keep' or 'mean'.
       least: training images that a category needs.
       smaller: of :small, options of the reader, or {} for its layout's files.
@@ -35,7 +36,7 @@ def experiment(arg, dataset: dict, *, coverage: float, train: str, least: int, s
     chosen = common.parse_arg(
         arg,
         **dict(decoder='label_cnn', coverage=coverage, threshold=0.0, rois='', gamma=2.0),
-        **dict(epochs=20, batch=64, small=False, smoke=False),
+        **dict(rate=rate, epochs=20, batch=64, small=False, smoke=False),
         **given,
     )
     if chosen.decoder not in DECODERS:
@@ -70,7 +71,7 @@ def experiment(arg, dataset: dict, *, coverage: float, train: str, least: int, s
         cfg.preprocess.rois = dict(keep=tuple(chosen.rois.split('+')))
     if net:
         kept = {key: chosen[key] for key in ('gamma', 'epochs', 'batch')}
-        cfg.decoder = dict(name='label_cnn', **kept)
+        cfg.decoder = dict(name='label_cnn', learning_rate=chosen.rate, **kept)
     return _smaller(cfg, chosen, smaller, net)
 
 

@@ -34,6 +34,7 @@ def get_config(arg=None):
             coco=dict(min_coverage=0.0),  # the filter is the target's
         ),
         coverage=0.014,
+        rate=0.01,
         train='mean',
         least=10,
         smaller={},

@@ -24,6 +24,7 @@ def get_config(arg=None):
         arg,
         dict(name='simulated', subject=1, n_train=3_000, voxels=4_000),
         coverage=0.0,
+        rate=0.001,
         train='keep',
         least=10,
         smaller=dict(n_train=1_000, voxels=1_500),
