@@ -127,7 +127,7 @@ def _smaller(cfg, chosen, trained, smaller):
         trained.update(epochs=2 if chosen.smoke else 12, save_epochs=1)
         trained.log_every = 5 if chosen.smoke else 20
     elif chosen.small and not chosen.smoke:
-        trained.epochs = chosen.epochs or 15
+        trained.update(epochs=chosen.epochs or 10, batch=chosen.batch or 16)
     else:
         trained.update(widths=(8, 8, 8), epochs=2, batch=16)
         trained.update(up=(8, 8) if chosen.system == 'cnn2d' else (16, 8, 8))
