@@ -332,7 +332,7 @@ def test_few_images_are_said_above_and_at_the_scores(tmp_path, shown):
 
 
 def test_the_nearest_training_image_is_not_called_blind(shown):
-    assert 'of another kind: it starts from the decoded picture' in shown.text
+    assert 'of another kind: it starts from what was decoded' in shown.text
 
 
 def test_every_stage_is_a_column_of_a_grid_that_never_scrolls(tmp_path):
