@@ -79,10 +79,13 @@ LAYERS = {
 NOTES = (
     "Published: Table II of the course report, on the recorded data, with the report's weights "
     '(100, 100, 10000 for pixels in [0, 1]). Measured: the data named in the row. The two are '
-    'comparable only on the same data. Row published weights stands beside the report\'s "their", '
-    'of which it is not clear whether it means the weights or the model.',
-    'Row noise input: its voxels are replaced by noise, in training and after.',
+    'comparable only on the same data.',
     'Colour and shape are scored apart: luminance is blind to hue, colour to brightness.',
+)
+ROWS = (
+    'Row noise input: its voxels are replaced by noise, in training and after. Row published '
+    'weights: those of the released code; the report\'s "their" stands beside it, of which it is '
+    'not clear whether it means the weights or the model.',
 )
 CHOICE = (
     'Chosen by the correlation with a tenth of the training images, which no run was trained on; '
@@ -220,7 +223,8 @@ def sweep(table: str, arg: str | None, areas=None) -> dict:
         'runs': runs,
         'pictures': 6,
         'choose': 'correlation on validation' if table == 'weights' else '',
-        'notes': (NOTES[1:] if areas else NOTES) + (CHOICE if table == 'weights' else ()),
+        'notes': (NOTES[1:] if areas else NOTES)
+        + {'losses': ROWS, 'weights': CHOICE}.get(table, ()),
     }
 
 
