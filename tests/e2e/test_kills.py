@@ -109,9 +109,9 @@ def run(folder, kills):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-@pytest.mark.parametrize('kills', [3, pytest.param(20, marks=pytest.mark.long)])
-def test_killed_at_random_moments_and_in_saves_it_ends_in_the_same_bits(tmp_path, kills):
-    told = run(tmp_path, kills)
+@pytest.mark.long
+def test_killed_at_random_moments_and_in_saves_it_ends_in_the_same_bits(tmp_path):
+    told = run(tmp_path, 20)
     assert told['same']
-    assert told['killed'] == kills and told['in_save'] >= kills // 4, told
+    assert told['killed'] == 20 and told['in_save'] >= 5, told
     assert 0 < told['reached'] < 240, told
