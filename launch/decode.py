@@ -175,7 +175,9 @@ def config(run: pathlib.Path, defaults: dict, unseen: str | None = None):
     """The run's resolved config, with options that are newer than it at their defaults."""
     from recon.core import settings
 
-    plain = _tuples(json.loads((run / 'config.json').read_text()))
+    plain = _tuples(_json(run / 'config.json'))
+    if not plain:
+        raise errors.DataInvalid('no JSON object', run / 'config.json', 'the run is damaged')
     if unseen:
         if (
             'normalise' not in plain['preprocess']
@@ -249,7 +251,8 @@ def unknown_groups(cfg, kept: dict, rows) -> list[str]:
 
 def file_names(ids) -> list[str]:
     """A file's name for each entry: its id, with the row's number where ids are no names."""
-    plain = [''.join(c if c.isalnum() or c in '-._' else '_' for c in str(i))[:80] for i in ids]
+    plain = [''.join(c if c.isalnum() or c in '-._' else '_' for c in str(i)) for i in ids]
+    plain = [name.encode()[:80].decode(errors='ignore') for name in plain]  # disks count bytes
     distinct = len({name.lower() for name in plain}) == len(plain)
     distinct &= all(name.strip('.') for name in plain)
     return plain if distinct else [f'{row:05d}_{name}' for row, name in enumerate(plain)]

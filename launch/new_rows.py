@@ -1,6 +1,7 @@
 """New scans as the file holds them, checked against the run that is to decode them."""
 
 import pathlib
+import tokenize
 import zipfile
 import zlib
 
@@ -12,6 +13,13 @@ from recon.data.checks import leaks
 ROWS = ('image_id', 'session', 'run', 'repeat', 'trials')  # optional, one entry a row
 TEXTS = ('source', 'id_space')  # optional: what image_id means, see `refuse_seen`
 _NEAR_MM = 1e-2
+
+
+# A damaged header is parsed as Python before numpy finds it wrong.
+_UNREADABLE = (
+    *(ValueError, OSError, EOFError, SyntaxError),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
 
 
 def read(path) -> dict:
@@ -31,7 +39,9 @@ def read(path) -> dict:
         else:
             with held:
                 held = {name: held[name] for name in held.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if not all(isinstance(array, np.ndarray) for array in held.values()):
+            raise ValueError('it holds something that is no array')
+    except _UNREADABLE as error:
         raise errors.DataInvalid(
             f'cannot be read ({error})', path, 'write it with numpy.save or numpy.savez'
         ) from error

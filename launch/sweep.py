@@ -50,6 +50,10 @@ def main(argv: list[str]) -> int:
         workdir = pathlib.Path(arguments.workdir or f'runs/{arguments.name}')
         sweep = plan(arguments, grids)
         if only_print:
+            from recon import pipeline
+
+            for run in sweep['runs']:  # a queue full of commands that end at once helps nobody
+                options.resolve(run['arguments'], pipeline.DEFAULTS)
             print('\n'.join(command(run, workdir) for run in sweep['runs']))
         else:
             print(f'table: {run_all(sweep, workdir, lambda: ended.stop)}')

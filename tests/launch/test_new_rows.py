@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -110,3 +112,19 @@ def test_relatives_of_nsd_are_refused_by_name_where_ids_cannot_tell():
     assert new_rows.refuse_seen(rows(image_id=held['image_id']), KEPT, {'source': 'nsd'}) == 0
     with pytest.raises(errors.LeakError):
         new_rows.refuse_seen(rows(image_id=np.arange(4)), KEPT, {'source': 'nsd'})
+
+
+@pytest.mark.parametrize('member', ['voxels', 'voxels.npy'])
+def test_a_member_that_is_no_array_ends_with_one_line(tmp_path, member):
+    with zipfile.ZipFile(tmp_path / 'x.npz', 'w') as file:
+        file.writestr(member, 'hello')
+    with pytest.raises(errors.DataInvalid, match='cannot be read'):
+        new_rows.read(tmp_path / 'x.npz')
+
+
+def test_a_damaged_header_ends_with_one_line(tmp_path):
+    path = tmp_path / 'x.npy'
+    np.save(path, np.zeros((3, 4)))
+    path.write_bytes(path.read_bytes().replace(b'(3, 4)', b'((3, 4'))
+    with pytest.raises(errors.DataInvalid, match='cannot be read'):
+        new_rows.read(path)

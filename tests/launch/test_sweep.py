@@ -36,6 +36,13 @@ def test_runs_go_in_turn_into_one_table_and_are_not_run_again(capsys, tmp_path):
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.glob('*/scores.json')}
 
 
+@pytest.mark.parametrize('grid', ['--grid.decodr.name=ridge,omp', '--grid.seed=a,b'])
+def test_commands_that_cannot_run_are_not_printed(capsys, grid):
+    assert sweep.main([*SMOKE, grid, '--print']) == 2
+    said = capsys.readouterr()
+    assert not said.out and len(said.err.splitlines()) == 1
+
+
 def test_a_config_without_runs_of_its_own_wants_a_grid(capsys):
     assert sweep.main(['--config=configs/digits69_ridge.py']) == 2
     assert '--grid.key=a,b' in capsys.readouterr().err
