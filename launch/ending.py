@@ -73,7 +73,7 @@ def exit_codes():
         if error.errno not in _USERS_CAUSE:
             raise
         what = os.strerror(error.errno) + (f': {error.filename}' if error.filename else '')
-        remedy = 'free some space' if error.errno in _DISK else 'name another --workdir'
+        remedy = 'free some space' if error.errno in _DISK else 'name another folder'
         ended.code = _complain(f'{what} | {remedy}, and run again')
     except RuntimeError as error:
         if 'initialize backend' not in str(error):
