@@ -59,13 +59,7 @@ def experiment(arg, dataset: dict, *, coverage, rate: float, train: str, least: 
         ),
         decoder=dict(LINEAR.get(chosen.decoder, {})),
         metrics=METRICS,
-        baselines=(
-            'mean_latent',
-            'nearest_training',
-            'shuffled_rows',
-            'shuffled_voxels',
-            'zero_voxels',
-        ),  # fmt: skip
+        baselines=('mean_latent', *common.CONTROLS),
     )
     if chosen.rois:
         cfg.preprocess.rois = dict(keep=tuple(chosen.rois.split('+')))

@@ -3,6 +3,8 @@
 import ml_collections
 
 PIXEL_METRICS = ('pixcorr', 'ssim', 'mse', 'two_way_pixel')
+# After the mean of what is to be decoded: the nearest training picture, and a broken brain.
+CONTROLS = ('nearest_training', 'shuffled_rows', 'shuffled_voxels', 'zero_voxels')
 _USUAL = ('usual',)  # areas of the config, those that the recording has
 STATISTICS_METRICS = (
     *('two_way_image_statistics', 'corrdist_image_statistics', 'cosine_image_statistics'),
@@ -160,10 +162,7 @@ def linear(arg: str | None, dataset: dict, preprocess: dict, areas=(), split='ow
             cv='loo',
         ),
         metrics=PIXEL_METRICS if pixels else STATISTICS_METRICS,
-        baselines=(
-            'mean_image' if pixels else 'mean_latent',
-            *('nearest_training', 'shuffled_rows', 'shuffled_voxels', 'zero_voxels'),
-        ),
+        baselines=('mean_image' if pixels else 'mean_latent', *CONTROLS),
         areas=(() if chosen.keep else areas) if usual else tuple(chosen.rois),
         areas_missing='skip' if usual else 'refuse',
     )
@@ -204,14 +203,7 @@ def latents(arg: str | None, dataset: dict, preprocess: dict) -> ml_collections.
         decoder=dict(name='mlp', **decoder),
         generator=dict(chain=('vae',), size=size, vae=dict(net=chosen.net)),
         metrics=PIXEL_METRICS,
-        baselines=(
-            'mean_image',
-            'mean_latent',
-            'nearest_training',
-            'shuffled_rows',
-            'shuffled_voxels',
-            'zero_voxels',
-        ),  # fmt: skip
+        baselines=('mean_image', 'mean_latent', *CONTROLS),
     )
     if not chosen.smoke:
         return cfg

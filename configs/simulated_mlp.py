@@ -35,14 +35,7 @@ def get_config(arg=None):
         ),
         generator=dict(chain=('vae',), size=(64, 64)),
         metrics=(*common.PIXEL_METRICS, 'two_way_tiny_alexnet5', 'two_way_tiny_clip'),
-        baselines=(
-            'mean_image',
-            'mean_latent',
-            'nearest_training',
-            'shuffled_rows',
-            'shuffled_voxels',
-            'zero_voxels',
-        ),  # fmt: skip
+        baselines=('mean_image', 'mean_latent', *common.CONTROLS),
     )
     if options.smoke:
         cfg = common.smoke(cfg)
