@@ -77,7 +77,7 @@ def ask(words) -> dict:
     return {
         'run': str(run.resolve()),
         'scores': hashlib.blake2b(scores.read_bytes()).hexdigest()[:32] if scores.exists() else '',
-        'voxels': str(file),
+        'voxels': str(file.resolve()),
         'voxels_digest': digest,
         'unseen': words.unseen,
         'allow_seen': bool(words.allow_seen),
@@ -106,10 +106,10 @@ def decode(words, asked: dict, out: pathlib.Path) -> pathlib.Path:
     runs = sorted(p for p in run.glob('members/*') if (p / 'run.json').exists()) or [run]
     held, kept = new_rows.read(words.voxels), _kept(runs[0])
     compared = new_rows.check_voxels(held, kept)
+    rows = new_rows.split(held)
     told = _json(run / 'run.json')
     facts = (told.get('protocol') or {}).get('data') or {}
     seen = new_rows.refuse_seen(held, kept, facts, words.allow_seen)
-    rows = new_rows.split(held)
 
     from recon import experiment, pipeline
     from recon.core import provenance

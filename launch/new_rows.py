@@ -49,6 +49,10 @@ def read(path) -> dict:
     if voxels is None or voxels.ndim < 2 or voxels.dtype.kind not in 'fiu':
         what = 'has no voxels' if voxels is None else f'voxels are {voxels.dtype} {voxels.shape}'
         raise errors.DataInvalid(what, path, 'wanted: voxels [rows, voxels], numbers')
+    for name in set(TEXTS) & held.keys():
+        if held[name].size != 1 or held[name].dtype.kind != 'U':
+            what = f'{name} is {held[name].dtype} {held[name].shape}'
+            raise errors.DataInvalid(what, path, 'wanted: one text')
     return held
 
 
@@ -68,7 +72,16 @@ def split(held: dict) -> types.Split:
                 'one entry a row: image_id integers or texts, the others integers',
             )
     named = {name: held[name] for name in ROWS[1:] if name in held}
-    voxels = np.asarray(held['voxels'], np.float32)
+    with np.errstate(over='ignore'):  # what is too large is said in the next lines
+        voxels = np.asarray(held['voxels'], np.float32)
+    several = n and voxels[0].size > 1
+    still = np.flatnonzero((voxels == voxels[:, :1]).reshape(n, -1).all(1)) if several else []
+    if not n or len(still):
+        raise errors.DataInvalid(
+            f'row {still[0]} has one value in all voxels' if n else 'no rows',
+            'voxels file',
+            f'leave such rows out ({len(still)} of {n})' if n else 'give one row or more',
+        )
     return types.Split(voxels, held.get('image_id', np.arange(n)), **named)
 
 

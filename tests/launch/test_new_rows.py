@@ -128,3 +128,18 @@ def test_a_damaged_header_ends_with_one_line(tmp_path):
     path.write_bytes(path.read_bytes().replace(b'(3, 4)', b'((3, 4'))
     with pytest.raises(errors.DataInvalid, match='cannot be read'):
         new_rows.read(path)
+
+
+def test_rows_without_a_measurement_are_refused_and_counted():
+    voxels = RANDOM.standard_normal((4, 6))
+    voxels[1], voxels[3] = 0, 2.5
+    with pytest.raises(errors.DataInvalid, match=r'row 1 has one value.*2 of 4'):
+        new_rows.split({'voxels': voxels})
+    with pytest.raises(errors.DataInvalid, match='no rows'):
+        new_rows.split({'voxels': voxels[:0]})
+
+
+def test_what_ids_mean_is_one_text(tmp_path):
+    np.savez(tmp_path / 'x.npz', voxels=np.ones((2, 3)), source=np.array(['a', 'b']))
+    with pytest.raises(errors.DataInvalid, match='source is .* wanted: one text'):
+        new_rows.read(tmp_path / 'x.npz')
