@@ -58,7 +58,7 @@ def of(experiment, task, options, work, **which):
     aside = work.validation
     if aside is not None:
         fitted = {k: experiment.fit(k, rows=rows, **which) for k in names}
-        decoded = {k: _decode(experiment, fitted[k], aside[0]) for k in names}
+        decoded = {k: experiment.predict(k, fitted[k], aside[0]) for k in names}
         aside = task.given(options, {'voxels': aside[0]} | decoded), aside[1]
     return dataclasses.replace(work, voxels=given, validation=aside)
 
@@ -76,18 +76,13 @@ def left_out(experiment, name: str, x, rows: np.ndarray, **which) -> np.ndarray:
     _, image = np.unique(experiment.brain.train.image_id[rows], return_inverse=True)
     count = image.max() + 1
     if count < 2:
-        return _decode(experiment, experiment.fit(name, rows=rows, **which), x)
+        return experiment.predict(name, experiment.fit(name, rows=rows, **which), x)
     order = rng.generator(experiment.cfg.seed, 'left out').permutation(count)
     fold = order[image] % min(FOLDS, count)
     out = None
     for k in range(fold.max() + 1):
         params = experiment.fit(name, rows=rows[fold != k], **which)
-        found = _decode(experiment, params, x[fold == k])
+        found = experiment.predict(name, params, x[fold == k])
         out = np.empty((len(rows), *found.shape[1:]), np.float32) if out is None else out
         out[fold == k] = found
     return out
-
-
-def _decode(experiment, params, x) -> np.ndarray:
-    decoder, options = experiment.decoder, experiment.cfg.decoder
-    return np.asarray(decoder.predict(options, params, x), np.float32)

@@ -8,17 +8,17 @@ reconstructions.npz.
 import dataclasses
 import functools
 import hashlib
-import importlib
 import pathlib
 from collections.abc import Callable
 
 import jax
 import numpy as np
 
-from recon import conditions, labelling, targets
-from recon.core import errors, image, lookup, results, rng, sharding, types
+from recon import conditions, labelling, parts, targets
+from recon.core import errors, image, lookup, results, rng, settings, sharding, types
 from recon.train import job
 
+answer, picture_size, task = parts.answer, parts.picture_size, parts.task
 _MOMENTS = ('centre', 'spread')
 
 
@@ -56,8 +56,7 @@ class Experiment:
     @property
     def parts(self) -> tuple[str, ...]:
         """What is fitted: a decoder for each target, and the generators that are trained."""
-        trained = (name for name in self.cfg.generator.chain if task(name) is not None)
-        return (*self.cfg.targets, *trained)
+        return parts.names(self.cfg)
 
     @functools.cached_property
     def train_ids(self) -> np.ndarray:
@@ -135,21 +134,26 @@ class Experiment:
         """Digest of all that part `name` is fitted from: rows, targets, options, code."""
         train, (module, options) = self.brain.train, self._stage(name)
         digest = hashlib.blake2b(results.to_json(options.to_dict()).encode(), digest_size=16)
-        for file in filter(None, (module, task(self._file(name)))):
+        for file in filter(None, (module, task(parts.file(self.cfg, name)))):
             digest.update(pathlib.Path(file.__file__).read_bytes())
-        for array in (train.voxels, self.target(name), train.groups()):
+        seen = self._sees(name)
+        own = () if seen is None else (seen,)
+        for array in (train.voxels, self.target(name), train.groups(), *own):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
-    def _file(self, name: str) -> str:
-        """The name of the file of a part."""
-        return self.cfg.decoder.name if name in self.cfg.targets else name
+    def _sees(self, name: str) -> np.ndarray | None:
+        """Bool [v]: the voxels of the areas of target `name`; None for all, and for generators."""
+        return targets.voxels(name, self.cfg.targets.get(name, {}), self.brain.rois)
 
     def _stage(self, name: str):
-        """The module and the options of a part: of the decoder, or of a generator."""
-        if name in self.cfg.targets:
-            return self.decoder, self.cfg.decoder
-        return self._generator(name)
+        """The module and the options of a part: of the target's decoder, or of a generator."""
+        if name not in self.cfg.targets:
+            return self._generator(name)
+        options = settings.decoder_of(self.cfg, name)
+        if options.name == self.cfg.decoder.name:
+            return self.decoder, options
+        return lookup.find('recon.decoders', options.name, f'targets.{name}.decoder'), options
 
     def _generator(self, name: str):
         """The module and the options of a generator; a target may have the same name."""
@@ -160,10 +164,17 @@ class Experiment:
 
         Args:
           name: a key of cfg.targets, or a generator that is trained.
-          voxels: bool [v], the voxels to use, or None for all.
+          voxels: bool [v], the voxels to use; None for those of the target's areas, or all.
           rows: indices of the training rows to use, or None for all.
           shuffle: pair each row with the target of another row (a control).
         """
+        own = self._sees(name) if voxels is None else None
+        label = name + parts.variant(voxels=voxels, rows=rows, shuffle=shuffle)
+        if own is None:
+            return self._fit(name, label, voxels, rows, shuffle)
+        return self._fit(name, label, own, rows, shuffle) | {parts.SEEN: own}
+
+    def _fit(self, name: str, label: str, voxels, rows, shuffle):
         train, target, rois = self.brain.train, self.target(name), self.brain.rois
         if rows is not None:
             train, target = train.rows(rows), target[rows]
@@ -174,13 +185,12 @@ class Experiment:
             if self.brain.laid is None:
                 rois = {k: mask[voxels] for k, mask in rois.items()}
         (module, options), key = self._stage(name), rng.named(self.key, name)
-        trained = task(self._file(name))
+        trained = task(parts.file(self.cfg, name))
         if trained is None and self.cfg.targets.get(name, {}).get('net') == labelling.NET:
             return labelling.fit(module, options, train, target, key, rois, self.cfg.seed)
         if trained is None:
             groups = train.groups()
             return module.fit(options, train.voxels, target, key, groups=groups, rois=rois)
-        label = name + _variant(voxels=voxels, rows=rows, shuffle=shuffle)
         work = self._job(name, label, train, target, rois, voxels)
         if name not in self.cfg.targets:
             which = dict(voxels=voxels, rows=rows, shuffle=shuffle)
@@ -209,16 +219,23 @@ class Experiment:
             mesh=sharding.mesh(self.cfg.devices) if len(jax.devices()) > 1 else None,
         )
 
+    def predict(self, name: str, params, voxels: np.ndarray) -> np.ndarray:
+        """[n ...]: target `name` as decoded from rows, of which it sees its own areas alone."""
+        module, options = self._stage(name)
+        params, seen = parts.apart(params)
+        voxels = voxels if seen is None else np.ascontiguousarray(voxels[:, seen])
+        return np.asarray(module.predict(options, params, voxels))
+
     def decode(self, fitted: dict, voxels: np.ndarray) -> dict:
         """{'voxels', each target, 'stage_<name>'}, and 'images' [n h w 3] in [0, 1] of pixels."""
         decoded = {'voxels': voxels}
         for name in self.cfg.targets:
             if name not in fitted:
                 continue  # a control that fits only what its answer is made of
-            decoded[name] = np.asarray(self.decoder.predict(self.cfg.decoder, fitted[name], voxels))
+            decoded[name] = self.predict(name, fitted[name], voxels)
             if not np.isfinite(decoded[name]).all():
                 raise errors.DataInvalid(
-                    f'decoder {self.cfg.decoder.name} gave NaN or infinity for {name}',
+                    f'decoder {parts.file(self.cfg, name)} gave NaN or infinity for {name}',
                     'prediction',
                     'check its penalty and the scale of the voxels',
                 )
@@ -229,21 +246,32 @@ class Experiment:
             decoded |= {f'stage_{k}': np.asarray(v, np.float32) for k, v in stages.items()}
         return self.generate(fitted, decoded)
 
-    def generate(self, fitted: dict, decoded: dict) -> dict:
+    def generate(self, fitted: dict, decoded: dict, sample: int = 0) -> dict:
         """`decoded` with what the generators make of it, above all 'images' [n h w 3] in [0, 1].
 
         They are given targets in their own units, whether they were learnt standardised or not.
+
+        Args:
+          fitted: {part: parameters}.
+          decoded: of the decoders, or what this gave before: then the same is drawn anew.
+          sample: which draw of the generators, 0 the usual one.
         """
         chain = self.cfg.generator.chain
         if not chain:
             return decoded | {'images': image.to_rgb(np.clip(decoded['pixels'], 0, 1))}
-        for name in set(self._moments) & set(decoded):
-            centre, spread = self._moments[name]
-            decoded = decoded | {name: decoded[name] * spread + centre}
+        if 'images' in decoded:  # has been through this: in its own units already
+            decoded = parts.without_made(self.cfg, decoded)
+        else:
+            for name in set(self._moments) & set(decoded):
+                centre, spread = self._moments[name]
+                decoded = decoded | {name: decoded[name] * spread + centre}
         for name in chain:
             module, options = self._generator(name)
-            params = fitted[name] if task(name) else self._nets[name]
+            params = self._nets.get(name)
+            if parts.is_trained(self.cfg, name):
+                params = (params or {}) | fitted[name]
             key = rng.named(self.key, f'generator {name}')
+            key = jax.random.fold_in(key, sample) if sample else key
             decoded = module.generate(options, params, decoded, key)
             if len(chain) > 1 and 'images' in decoded:
                 decoded[f'stage_{name}'] = np.asarray(decoded['images'], np.float32)
@@ -251,45 +279,18 @@ class Experiment:
 
     @functools.cached_property
     def _nets(self) -> dict:
-        """{generator: its pretrained nets}, of those that are not trained."""
-        chain = [name for name in self.cfg.generator.chain if task(name) is None]
-        found = {name: self._generator(name) for name in chain}
-        return {k: module.load(options, self.cfg.zoo) for k, (module, options) in found.items()}
+        """{generator: its pretrained nets}, of those that have any."""
+        chain = {name: self._generator(name) for name in self.cfg.generator.chain}
+        return parts.nets(chain, self.cfg.zoo)
 
     def describe(self, name: str, params) -> dict:
         """What part `name` says of itself; {} where it says nothing."""
         module, options = self._stage(name)
-        return module.describe(options, params) if hasattr(module, 'describe') else {}
+        params, seen = parts.apart(params)
+        told = module.describe(options, params) if hasattr(module, 'describe') else {}
+        return told if seen is None else parts.of_areas(told, seen, self.cfg.targets[name].areas)
 
     def voxel_maps(self) -> dict:
         """Arrays for maps.npz: where each voxel lies and what is known of it."""
         rois = {f'roi_{name}': mask for name, mask in self.brain.rois.items()}
         return dict(self.brain.voxel_info) | rois
-
-
-def answer(cfg) -> str:
-    """'images' where `cfg` decodes pixels or has generators, else the name of its first target."""
-    return 'images' if 'pixels' in cfg.targets or cfg.generator.chain else next(iter(cfg.targets))
-
-
-def picture_size(cfg) -> tuple[int, ...]:
-    """(h, w) of the pictures that are scored, or () for their own."""
-    spec = cfg.targets.pixels if 'pixels' in cfg.targets else cfg.generator
-    return tuple(spec.size)
-
-
-def task(name: str):
-    """The module with the fit of a decoder or generator that is trained; None where none is."""
-    known = lookup.names('recon.train.tasks')
-    found = importlib.import_module(f'recon.train.tasks.{name}') if name in known else None
-    return found if hasattr(found, 'fit') else None
-
-
-def _variant(**options) -> str:
-    """'' for the fit itself, else a name of its own for a control's."""
-    digest = hashlib.blake2b(digest_size=4)
-    for name, value in options.items():
-        if value is not None and value is not False:
-            digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
-    blank = all(value is None or value is False for value in options.values())
-    return '' if blank else f'.{digest.hexdigest()}'

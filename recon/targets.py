@@ -2,7 +2,8 @@
 
 `cfg.targets.<name>` is {net, layer, size, standardise}. net 'image' has the layers LAYERS; net
 'labels' the layer 'categories' and options of its own (`labelling.py`); any other is a pretrained
-net: 'tiny/clip', a name of `zoo/catalog.py`, or a folder.
+net: 'tiny/clip', a name of `zoo/catalog.py`, or a folder. With of='captions' the net reads a
+picture's captions in its place (`sentences.py`). `areas` and `decoder` are of the target's decoder.
 """
 
 import dataclasses
@@ -12,8 +13,8 @@ import pathlib
 import jax.numpy as jnp
 import numpy as np
 
-from recon import labelling
-from recon.core import errors, image, types
+from recon import labelling, parts, sentences
+from recon.core import errors, image, settings, types
 from recon.zoo import catalog, features, weights
 
 LAYERS = ('pixels', 'image_statistics')  # of net 'image'
@@ -47,10 +48,13 @@ def check(cfg) -> None:
                 'config',
                 "the target named 'pixels' is the picture itself: layer='pixels', as it is",
             )
+        _check_decoder(cfg, name, spec)
         if spec.net == labelling.NET:
             labelling.check(name, spec)
-            continue
-        _check_layer(cfg, name, spec)
+        elif _of_captions(spec):
+            sentences.check(name, spec, cfg.zoo)
+        else:
+            _check_layer(cfg, name, spec)
 
 
 def check_data(cfg, brain: types.BrainData) -> None:
@@ -58,9 +62,73 @@ def check_data(cfg, brain: types.BrainData) -> None:
     for name, spec in cfg.targets.items():
         if spec.net == labelling.NET:
             labelling.check_data(name, spec, brain)
+        if _of_captions(spec):
+            sentences.check_data(name, brain)
+        if voxels(name, spec, brain.rois) is not None and brain.laid is not None:
+            raise errors.ConfigError(
+                f'targets.{name}.areas is {spec.areas}, and rows are pictures of the cortex',
+                'targets',
+                'leave areas out, or keep them by preprocess.rois before the rows are laid out',
+            )
+
+
+def voxels(name: str, spec, rois: dict) -> np.ndarray | None:
+    """Bool [v]: what the decoder of a target sees; None: all.
+
+    Args:
+      name: of the target.
+      spec: of the target; its `areas` are names, or unions of them as 'V1+V2'.
+      rois: {name: bool [v]}.
+
+    Raises:
+      ConfigError: an area that this recording does not have.  DataInvalid: areas without a voxel.
+    """
+    areas = spec.get('areas', ())
+    if not areas:
+        return None
+    named = [part for area in areas for part in area.split('+')]
+    missing = [part for part in named if part not in rois]
+    if missing:
+        raise errors.ConfigError(
+            f'targets.{name}.areas has {missing[0]!r}',
+            'targets',
+            f'areas that exist: {", ".join(sorted(rois)) or "none"}',
+        )
+    mask = np.any([rois[part] for part in named], 0)
+    if not mask.any():
+        raise errors.DataInvalid(
+            f'targets.{name}.areas: {"+".join(named)} has no voxel', 'targets', 'name others'
+        )
+    return mask
+
+
+def _check_decoder(cfg, name: str, spec) -> None:
+    """What can be known of a target's own areas and decoder before any data are read."""
+    areas, of = spec.get('areas', ()), spec.get('of', 'images')
+    if isinstance(areas, str) or not all(isinstance(area, str) and area for area in areas):
+        raise errors.ConfigError(
+            f'targets.{name}.areas is {areas!r}', 'config', "names in a tuple: ('V1', 'V2+V3')"
+        )
+    if of not in ('images', 'captions'):
+        raise errors.ConfigError(
+            f'targets.{name}.of is {of!r}', 'config', "wanted 'images' or 'captions'"
+        )
+    if of == 'images' and spec.get('tokens', 0):
+        raise errors.ConfigError(
+            f'targets.{name}.tokens is {spec.tokens}', 'config', "0, or of='captions'"
+        )
+    if spec.get('decoder'):
+        trained = parts.task(parts.file(cfg, name))
+        if hasattr(trained, 'check'):
+            trained.check(settings.decoder_of(cfg, name), cfg.zoo)
+
+
+def _of_captions(spec) -> bool:
+    return spec.get('of', 'images') == 'captions'
 
 
 def _check_layer(cfg, name: str, spec) -> None:
+    """The layer is one of its net's, and the net is there."""
     if spec.net == 'image':
         known = LAYERS
     else:
@@ -81,6 +149,8 @@ def measure(cfg, name: str, brain: types.BrainData, ids) -> np.ndarray:
     spec, images = cfg.targets[name], brain.images
     if spec.net == labelling.NET:
         return labelling.measure(spec, brain, ids)
+    if _of_captions(spec):
+        return sentences.measure(spec, cfg.zoo, brain.captions or {}, ids)
     if spec.net != 'image':
         net = weights.load(_folder(cfg, spec.net))
         values = features.extract(
@@ -92,10 +162,10 @@ def measure(cfg, name: str, brain: types.BrainData, ids) -> np.ndarray:
             cache=cfg.zoo.cache or None,
         )
         return values[spec.layer]
-    parts = _in_parts(images, ids, spec.size)
+    some = _in_parts(images, ids, spec.size)
     if spec.layer == 'pixels':
-        return np.concatenate([image.pixels(part, images.channels) for part in parts])
-    return np.concatenate([image.image_statistics(part) for part in parts])
+        return np.concatenate([image.pixels(part, images.channels) for part in some])
+    return np.concatenate([image.image_statistics(part) for part in some])
 
 
 def _folder(cfg, net: str) -> pathlib.Path:

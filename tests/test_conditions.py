@@ -19,13 +19,12 @@ class Decoders:
         self.brain = data.BrainData(train, train, None)
         self.cfg = types.SimpleNamespace(seed=0, decoder={}, targets={'labels': {}}, generator={})
         self.seen, self.which = [], []
-        self.decoder = types.SimpleNamespace(predict=self.predict)
 
     def fit(self, name, *, rows, **which):
         self.which.append(which)
         return rows
 
-    def predict(self, cfg, params, voxels):
+    def predict(self, name, params, voxels):
         self.seen.append((params, voxels[:, 0].astype(int)))
         return np.stack([voxels[:, 0], np.full(len(voxels), len(params))], 1)
 

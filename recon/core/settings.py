@@ -18,6 +18,10 @@ TARGET = {
     'layer': 'pixels',
     'size': (),  # (h, w) that pictures are resized to first; () is their own
     'standardise': False,  # in units of the standard deviation over the training images, mean 0
+    'of': 'images',  # 'captions': states of a text encoder, averaged over an image's captions
+    'tokens': 0,  # of captions, those that begin and end them counted; 0: the encoder's own number
+    'areas': (),  # whose voxels its decoder sees, each a name or 'V1+V2'; () is all
+    'decoder': {},  # options in which its decoder differs from `decoder`
 }
 LABELS = {  # of a target with net 'labels': which categories a picture shows
     'layer': 'categories',
@@ -62,7 +66,36 @@ def resolve(cfg, defaults: dict) -> ml_collections.ConfigDict:
         name: _fill(spec, _of_target(spec), f'targets.{name}.')
         for name, spec in plain.get('targets', {}).items()
     }
+    for name, spec in full['targets'].items():
+        _own_decoder(full['decoder'], spec['decoder'], f'targets.{name}.decoder')
     return ml_collections.ConfigDict(full, convert_dict=True).lock()
+
+
+def decoder_of(cfg, name: str) -> ml_collections.ConfigDict:
+    """All options of the decoder of target `name`: `cfg.decoder`, and what its target changes.
+
+    A target that names another decoder takes nothing of `cfg.decoder`.
+    """
+    own = cfg.targets.get(name, {}).get('decoder')
+    if not own:
+        return cfg.decoder
+    full = _own_decoder(cfg.decoder.to_dict(), own.to_dict(), f'targets.{name}.decoder')
+    return ml_collections.ConfigDict(full, convert_dict=True).lock()
+
+
+def merge(given: dict, own: dict) -> dict:
+    """`given` with the values of `own`, a dictionary inside a dictionary likewise.
+
+    One that has another `name` replaces it as a whole: its options are another module's.
+    """
+    if own.get('name', given.get('name')) != given.get('name'):
+        return dict(own)
+    both = {key for key in own if isinstance(own[key], dict) and isinstance(given.get(key), dict)}
+    return given | {k: merge(given[k], v) if k in both else v for k, v in own.items()}
+
+
+def _own_decoder(shared: dict, own: dict, key: str) -> dict:
+    return _fill_stage(merge(shared, own), STAGES['decoder'], key) if own else shared
 
 
 def numbers(value, count: int, key: str, example: str) -> tuple[float, ...]:
