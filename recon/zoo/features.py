@@ -122,6 +122,8 @@ def _through(run, rows, source, batch):
         pictures = source.part(start, start + batch)
         found = [_feature_cache.digest(picture) for picture in pictures]
         names += found
+        for layer in rows.values():
+            layer.check(found)
         for name, picture in zip(found, pictures, strict=True):
             if any(name not in layer.known for layer in rows.values()):
                 waiting[name] = picture

@@ -106,7 +106,7 @@ def test_equal_pictures_are_computed_once(net, tmp_path):
     images = pictures(2, 5)[[0, 1, 0, 0, 1]]
     features.extract(net, ('second',), images, batch=2, cache=tmp_path)
     [folder] = tmp_path.iterdir()
-    assert (folder / 'images.bin').stat().st_size == 2 * 16
+    assert (folder / 'images.bin').stat().st_size == 2 * 20
     assert (folder / 'values.bin').stat().st_size == 2 * 7 * 4
 
 
@@ -158,11 +158,11 @@ def test_a_stopped_run_keeps_its_finished_pictures(net, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         features.extract(net, ('second',), broken, batch=4, cache=tmp_path)
     [folder] = tmp_path.iterdir()
-    assert (folder / 'images.bin').stat().st_size == 12 * 16
+    assert (folder / 'images.bin').stat().st_size == 12 * 20
     TRACES.clear()
     whole = features.extract(net, ('second',), images, batch=4, cache=tmp_path)['second']
     np.testing.assert_allclose(whole, directly(net, images)['second'], atol=2e-6)
-    assert (folder / 'images.bin').stat().st_size == 20 * 16
+    assert (folder / 'images.bin').stat().st_size == 20 * 20
 
 
 @pytest.mark.parametrize('cached', [False, True])
@@ -229,6 +229,22 @@ def test_a_tail_that_a_killed_process_left_is_cut_off(tmp_path):
     assert (folder / 'values.bin').stat().st_size == 6 * 8
 
 
+@pytest.mark.parametrize('rows', [[5], [3, 4, 5], [2]])
+def test_rows_that_a_crash_left_as_zeros_are_computed_again(net, tmp_path, caplog, rows):
+    images = pictures(6, 11)
+    first = np.array(features.extract(net, ('second',), images, batch=2, cache=tmp_path)['second'])
+    [folder] = tmp_path.iterdir()
+    values = np.memmap(folder / 'values.bin', np.float32, 'r+', shape=first.shape)
+    values[rows] = 0
+    values.flush()
+    for count in (1, 0):  # mended once, and for good
+        caplog.clear()
+        found = features.extract(net, ('second',), images, batch=2, cache=tmp_path)['second']
+        np.testing.assert_allclose(found, first, atol=2e-6)
+        assert caplog.text.count('damaged rows are computed again') == count
+    assert (folder / 'images.bin').stat().st_size == (6 + len(rows)) * 20
+
+
 def test_rows_that_another_process_has_added_are_seen_before_writing(tmp_path):
     values = np.arange(10, dtype=np.float32).reshape(5, 2)
     names = [bytes([i]) * 16 for i in range(5)]
@@ -257,7 +273,7 @@ def test_processes_that_write_at_once_lose_and_mix_up_nothing(tmp_path):
     assert [process.wait() for process in running] == [0, 0, 0]
     rows = _feature_cache.Rows(tmp_path, {}, lambda: (50,))
     [folder] = tmp_path.iterdir()
-    assert (folder / 'images.bin').stat().st_size == 120 * 16
+    assert (folder / 'images.bin').stat().st_size == 120 * 20
     found = rows.read([b'%016d' % i for i in range(120)])
     np.testing.assert_array_equal(found, np.arange(120)[:, None] * np.ones((1, 50)))
 
