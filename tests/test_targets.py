@@ -36,6 +36,9 @@ def test_reading_in_parts_gives_what_reading_at_once_gives(monkeypatch):
         ({'pixels': {'standardise': True}}, 'the picture itself'),
         ({'pixels': {'layer': 'image_statistics'}}, 'the picture itself'),
         ({'stats': {'layer': 'image_statistics', 'size': (0, 3)}}, 'height, width'),
+        ({'stats': {'layer': 'image_statistics', 'areas': 'V1'}}, 'areas is .V1.*in a tuple'),
+        ({'stats': {'layer': 'image_statistics', 'of': 'texts'}}, "of is 'texts'.*captions"),
+        ({'stats': {'layer': 'image_statistics', 'tokens': 9}}, 'tokens is 9.*captions'),
     ],
 )
 def test_targets_that_cannot_be_decoded_are_refused(wanted, message):
@@ -78,3 +81,48 @@ def test_a_folder_of_nets_of_ones_own_goes_before_the_catalog(tmp_path):
     weights.save(tmp_path / 'mine', net.module, net.params)
     cfg = config({'seen': dict(net='mine', layer='features.4')}, path=str(tmp_path))
     targets.check(cfg)
+
+
+ROIS = {name: np.arange(6) % 3 == i for i, name in enumerate(('V1', 'V2', 'V4'))}
+ROIS['mTL'] = np.zeros(6, bool)
+
+
+@pytest.mark.parametrize(
+    ('areas', 'wanted'),
+    [
+        ((), None),
+        (('V1',), [0, 3]),
+        (('V1+V4',), [0, 2, 3, 5]),
+        (('V1', 'V4', 'mTL'), [0, 2, 3, 5]),
+    ],
+)
+def test_a_target_sees_the_voxels_of_all_its_areas(areas, wanted):
+    found = targets.voxels('z', {'areas': areas}, ROIS)
+    assert (found if wanted is None else np.flatnonzero(found).tolist()) == wanted
+
+
+@pytest.mark.parametrize(
+    ('areas', 'error', 'message'),
+    [
+        (('V1', 'V9+V2'), errors.ConfigError, "targets.z.areas has 'V9'.*V1, V2, V4"),
+        (('mTL',), errors.DataInvalid, 'targets.z.areas: mTL has no voxel'),
+    ],
+)
+def test_areas_that_are_not_there_are_refused(areas, error, message):
+    with pytest.raises(error, match=message):
+        targets.voxels('z', {'areas': areas}, ROIS)
+
+
+def test_data_that_lack_what_a_target_is_made_of_are_refused_before_anything_is_fitted():
+    rows = types.Split(np.zeros((2, 6), np.float32), np.arange(2))
+    shown = types.Images(np.arange(2), None, (4, 4))
+    brain = types.BrainData(rows, rows, shown, rois=ROIS)
+    text = dict(net='tiny/text_encoder', layer='states', of='captions', tokens=0)
+    with pytest.raises(errors.DataMissing, match=r'targets\.c is made of captions'):
+        targets.check_data(config({'c': text}), brain)
+    with pytest.raises(errors.ConfigError, match="areas has 'V9'"):
+        targets.check_data(config({'z': {'areas': ('V9',)}}), brain)
+    laid = types.Laid(np.zeros((2, 2), int), np.zeros(6, int), np.zeros((2, 2), np.float32))
+    brain = types.BrainData(rows, rows, shown, rois=ROIS, laid=laid)
+    with pytest.raises(errors.ConfigError, match='rows are pictures of the cortex'):
+        targets.check_data(config({'z': {'areas': ('V1',)}}), brain)

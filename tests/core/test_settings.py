@@ -82,3 +82,36 @@ def test_an_inspection_has_a_data_set_and_no_decoder():
             ml_collections.ConfigDict({'dataset': {'name': 'digits69'}, 'inspect': {'audits': 1}}),
             defaults,
         )
+
+
+def test_a_targets_decoder_differs_in_what_its_target_says_alone():
+    own = {'z': {'decoder': {'penalties': (5.0,)}}, 'c': {'decoder': {'name': 'omp'}}, 'p': {}}
+    changes = dict(targets=own, decoder={'name': 'ridge', 'cv': 'gcv'})
+    cfg = settings.resolve(config(**changes), DEFAULTS)
+    z, c = settings.decoder_of(cfg, 'z'), settings.decoder_of(cfg, 'c')
+    assert z.penalties == (5.0,) and z.cv == 'gcv' and cfg.decoder.penalties != (5.0,)
+    omp = lookup.find('recon.decoders', 'omp', 'decoder.name')
+    assert set(c) == {'name', *omp.DEFAULTS} and c.name == 'omp'
+    assert settings.decoder_of(cfg, 'p') == settings.decoder_of(cfg, 'a generator') == cfg.decoder
+    again = settings.resolve(cfg, DEFAULTS)
+    assert again == cfg and dict(again.targets.z.decoder) == {'penalties': (5.0,)}
+
+
+@pytest.mark.parametrize(
+    ('own', 'message'),
+    [
+        ({'penaltie': (1.0,)}, r'unknown key targets\.z\.decoder\.penaltie.*penalties'),
+        ({'name': 'rigde'}, r"targets\.z\.decoder\.name is 'rigde'.*did you mean 'ridge'"),
+        ({'name': 'omp', 'penalties': (1.0,)}, r'unknown key targets\.z\.decoder\.penalties'),
+    ],
+)
+def test_a_targets_decoder_with_options_that_it_does_not_have_is_refused(own, message):
+    with pytest.raises(errors.ConfigError, match=message):
+        settings.resolve(config(targets={'z': {'decoder': own}}), DEFAULTS)
+
+
+def test_options_inside_options_are_merged_unless_another_module_is_named():
+    given = {'name': 'a', 'x': {'p': 1, 'q': 2}, 'base': {'name': 'b', 'r': 3}}
+    assert settings.merge(given, {'x': {'q': 5}}) == given | {'x': {'p': 1, 'q': 5}}
+    assert settings.merge(given, {'base': {'name': 'c'}}) == given | {'base': {'name': 'c'}}
+    assert settings.merge(given, {'base': {'r': 4}})['base'] == {'name': 'b', 'r': 4}
