@@ -1,66 +1,69 @@
 """A bag: one experiment as several members that differ in options and share data and split.
 
 `cfg.members` is {name: options}, options nested as in a config: {'92': {'decoder': {'seed': 3}}}.
-Each member is a whole run in DIR/members/<name>; DIR answers with the mean of their pictures. A
-choice of one member for each picture is a generator's to make.
+Each member is a whole run in DIR/members/<name>. DIR answers, by `cfg.vote`, with the mean of their
+pictures, or with one member's picture for each image, chosen without the truth
+(generators/vote.py). The controls of the members go through the same vote.
 """
 
 import pathlib
-import shutil
-import time
 import types
 
 import ml_collections
 import numpy as np
-from absl import logging
 
-from recon import experiment, pipeline
-from recon.core import errors, provenance, results, settings
-from recon.report import html
+from recon import cohort, experiment, pipeline, several
+from recon.core import errors, image, results, settings
+from recon.generators import vote
+from recon.metrics import paired
 
 DEFAULTS = pipeline.DEFAULTS
 MAY_DIFFER = ('decoder', 'preprocess', 'generator')
 _SHARED = ('mean_image',)  # baselines that no member's decoder has a part in
+_OWN = ('members', 'vote', 'subjects', 'seeds')  # keys that are not a member's
 
 
 def run(cfg, workdir, stop=lambda: False, shared=None) -> pathlib.Path:
-    """Runs every member of `cfg`, or `pipeline.run` where it has none; arguments as there.
+    """Runs what `cfg` asks for: subjects or seeds, members, or one experiment.
+
+    Args:
+      cfg: ConfigDict of a file in configs/.
+      workdir: DIR.
+      stop: as in pipeline.run.
+      shared: as in pipeline.run.
 
     Raises:
-      ConfigError: members that differ in what they must share, or that decode no pictures.
+      ConfigError: members that differ in what they must share, or that decode no pictures; what
+        `cohort.check` refuses.
     """
     cfg = settings.resolve(cfg, DEFAULTS)
+    if cfg.subjects or cfg.seeds:
+        kind = cohort.check(cfg)
+        ones = cohort.runs(cfg, kind)
+        for one in ones.values():
+            _check(one)
+        return several.run(cfg, workdir, kind, ones, run, cohort.gather, stop, shared)
     if not cfg.members:
         return pipeline.run(cfg, workdir, stop, shared)
-    started, workdir, config = time.time(), pathlib.Path(workdir), cfg.to_dict()
-    members = {name: member(cfg, name) for name in cfg.members}
-    if results.state(workdir, config) == 'done':
-        logging.info('%s is done; nothing to do', workdir)
-        return workdir / 'report.html'
-    made = not workdir.exists()
-    try:
-        with results.Run(workdir, config, provenance.facts(cfg.seed), started) as folder:
-            for name, one in members.items():
-                logging.info('member %s', name)
-                apart = pathlib.Path(shared) / 'members' / name if shared else None
-                pipeline.run(one, workdir / 'members' / name, stop, apart)
-            gather(cfg, folder)
-            folder.status('running')
-            return html.write(workdir)
-    except errors.UserError:
-        if made and not (workdir / 'members').exists():  # nothing was begun
-            shutil.rmtree(workdir, ignore_errors=True)
-        raise
+    ones = {name: member(cfg, name) for name in cfg.members}
+    return several.run(cfg, workdir, 'members', ones, pipeline.run, gather, stop, shared)
+
+
+def _check(cfg) -> None:
+    if not cfg.members:
+        pipeline.check(cfg)
+    for name in cfg.members:
+        member(cfg, name)
 
 
 def member(cfg, name: str) -> ml_collections.ConfigDict:
     """The config of one member, resolved and checked.
 
     Raises:
-      ConfigError: unknown options, or some that all members share.
+      ConfigError: unknown options, or some that all members share; a vote that it cannot be in.
     """
     plain = cfg.to_dict()
-    own = plain.pop('members')[name]
+    own = plain['members'][name]
     for key in own:
         if key not in MAY_DIFFER:
             raise errors.ConfigError(
@@ -68,12 +71,14 @@ def member(cfg, name: str) -> ml_collections.ConfigDict:
                 'members',
                 f'members share data, split and targets; they may differ in {MAY_DIFFER}',
             )
-    one = settings.resolve(ml_collections.ConfigDict(_merge(plain, own)), DEFAULTS)
+    shared = {key: value for key, value in plain.items() if key not in _OWN}
+    one = settings.resolve(ml_collections.ConfigDict(_merge(shared, own)), DEFAULTS)
     pipeline.check(one)
     if experiment.answer(one) != 'images':
         raise errors.ConfigError(
             'members of a run that decodes no pictures', 'members', 'have a generator or pixels'
         )
+    vote.check(cfg.vote, one)
     return one
 
 
@@ -84,55 +89,124 @@ def _merge(plain: dict, own: dict) -> dict:
 
 
 def gather(cfg, folder: results.Run) -> None:
-    """Scores the mean of the members' pictures, and writes DIR's own files."""
-    held = {name: results.read(folder.dir / 'members' / name) for name in cfg.members}
-    first = next(iter(held.values()))
-    pictures = {name: one['arrays']['images'] for name, one in held.items()}
-    ids, truth = first['arrays']['image_id'], first['arrays']['truth']
-    for name, one in held.items():
-        assert np.array_equal(one['arrays']['image_id'], ids), f'{name} has other test pictures'
-    images = np.mean(list(pictures.values()), axis=0, dtype=np.float32)
-    kept = {k: first['arrays'][k] for k in ('row_image_id',) if k in first['arrays']}
-    stages = {f'stage_member_{name}': array for name, array in pictures.items()}
-    kept |= {'images': images, 'image_id': ids, 'truth': truth} | stages
-    folder.npz('reconstructions.npz', kept)
-    protocol, audit = first['scores']['protocol'], first['scores'].get('audit') or {}
+    """Votes, scores what was chosen and what the controls' votes chose, writes DIR's own files."""
+    held = several.read(folder, 'members', cfg.members)
+    arrays = join(cfg, {name: one['arrays'] for name, one in held.items()})
+    folder.npz('reconstructions.npz', arrays)
+    first = next(iter(held.values()))['scores']
+    protocol, audit = first['protocol'], first.get('audit') or {}
     channels = types.SimpleNamespace(channels=protocol['channels'])
     score = pipeline.scorer(cfg, types.SimpleNamespace(images=channels), audit.get('label'))
-    baselines = first['scores'].get('baselines', {})
+    ids, truth = arrays.get('row_image_id', arrays['image_id']), arrays['truth']
+    scores = score(arrays['images'], truth, 'test', ids, {})
+    baselines = {k: v for k, v in (first.get('baselines') or {}).items() if k in _SHARED}
+    for name, images in controls(cfg, folder.dir, arrays).items():
+        baselines[name] = score(images, truth, 'test', ids, {})
+    members = {name: several.means(one['scores']['scores']) for name, one in held.items()}
     folder.facts |= {'protocol': protocol, 'audit': audit}
-    folder.json('decoder.json', told(held))
+    folder.json('decoder.json', several.told(held, 'Members', 'member'))
+    told = {'schema': results.SCHEMA, 'n': len(ids), 'protocol': protocol, 'audit': audit}
+    told |= {'scores': scores, 'baselines': baselines, 'members': members}
+    told['differences'] = paired.differences(scores, baselines, ids, seed=cfg.seed, draws=cfg.draws)
     folder.json(
-        'scores.json',
-        {
-            'schema': results.SCHEMA,
-            'n': len(ids),
-            'protocol': protocol,
-            'audit': audit,
-            'scores': score(images, truth, 'test', kept.get('row_image_id', ids), {}),
-            'baselines': {name: baselines[name] for name in _SHARED if name in baselines},
-            'members': {
-                name: {k: entry['mean'] for k, entry in one['scores']['scores'].items()}
-                for name, one in held.items()
-            },
-        },
+        'scores.json', told | _voted(cfg, arrays, members) | _on_training(cfg, folder, score)
     )
 
 
-def told(held: dict) -> dict:
-    """decoder.json of the bag: what each part of each member says of itself, and facts as a table.
+def join(cfg, members: dict) -> dict:
+    """What the members' pictures make together.
 
     Args:
-      held: {member: its folder as `results.read` gives it}.
+      cfg: its `vote` and `zoo` count.
+      members: {name: arrays of one file that each member left}, of the same pictures.
+
+    Returns:
+      'images', 'image_id', 'truth' (where there is one), 'stage_member_<name>'; of a choice also
+      'stage_low_<name>' where members have that stage, 'vote_choice' [n] int and 'vote_cosine'
+      [n m] (RUN_FOLDER.md).
     """
-    parts = {}
-    for name, one in held.items():
-        parts |= {f'{name}, {part}': says for part, says in one['decoder'].items()}
-    numbers = {
-        name: {k: v for k, v in says.get('facts', {}).items() if isinstance(v, int | float)}
-        for name, says in parts.items()
+    first = next(iter(members.values()))
+    for name, one in members.items():
+        assert np.array_equal(one['image_id'], first['image_id']), f'{name} has other pictures'
+    refined = {name: image.to_float(one['images']) for name, one in members.items()}
+    kept = {k: first[k] for k in ('row_image_id', 'image_id', 'truth') if k in first}
+    kept |= {f'stage_member_{name}': array for name, array in refined.items()}
+    if cfg.vote.rule == 'mean':
+        return {'images': np.mean(list(refined.values()), axis=0, dtype=np.float32)} | kept
+    stage = f'stage_{cfg.vote.low}'
+    low = {k: image.to_float(one[stage]) for k, one in members.items() if stage in one}
+    kept |= {f'stage_low_{name}': array for name, array in low.items()}
+    net, layer = _eyes(cfg)
+    if cfg.vote.rule == 'own':
+        like = np.stack([vote.vectors(low[name], net, cfg.zoo, layer) for name in refined])
+    else:
+        said = [one[f'{cfg.vote.target}_pred'] for one in members.values()]
+        like = vote.decoded(np.stack(said))
+    seen = np.stack([vote.vectors(array, net, cfg.zoo, layer) for array in refined.values()])
+    choice, cosine = vote.choose(seen, like)
+    kept |= {'vote_choice': choice, 'vote_cosine': cosine.T.astype(np.float32)}
+    pictures = np.stack(list(refined.values()))
+    return {'images': pictures[choice, np.arange(len(choice))]} | kept
+
+
+def _eyes(cfg) -> tuple[str, str]:
+    """The net that sees the pictures, and its layer."""
+    if cfg.vote.rule == 'decoded':
+        spec = cfg.targets[cfg.vote.target]
+        return spec.net, spec.layer
+    return cfg.vote.net, vote.LAYER
+
+
+def controls(cfg, folder: pathlib.Path, arrays: dict) -> dict:
+    """{control: pictures [n h w 3]} of those whose pictures all members left.
+
+    What is decoded without a brain is voted on as the pictures were; the training image nearest to
+    a chosen picture is that of the member it is from.
+    """
+    found = {}
+    for name in paired.AGAINST:
+        files = {m: folder / 'members' / m / 'controls' / f'{name}.npz' for m in cfg.members}
+        members = {m: results.read_arrays(file) for m, file in files.items()}
+        if not all(members.values()):
+            continue
+        if name != 'nearest_training':
+            found[name] = join(cfg, members)['images']
+        elif 'vote_choice' in arrays:
+            pictures = np.stack([image.to_float(one['images']) for one in members.values()])
+            found[name] = pictures[arrays['vote_choice'], np.arange(pictures.shape[1])]
+    return found
+
+
+def _voted(cfg, arrays: dict, members: dict) -> dict:
+    """What scores.json says of the choice; puts the low-level cosine into `members`."""
+    if 'vote_choice' not in arrays:
+        return {}
+    names, (net, layer) = list(cfg.members), _eyes(cfg)
+    if all(f'stage_low_{name}' in arrays for name in names):
+        truth = vote.vectors(arrays['truth'], net, cfg.zoo, layer)
+        key = f'low_cosine_{net.replace("/", "_")}'
+        for name in names:
+            seen = vote.vectors(arrays[f'stage_low_{name}'], net, cfg.zoo, layer)
+            members[name][key] = float(np.nanmean(vote.cosines(seen, truth)))
+    ids = arrays.get('row_image_id', arrays['image_id'])
+    chosen = zip(ids.tolist(), arrays['vote_choice'], strict=True)
+    return {'vote': {str(i): names[k] for i, k in chosen}, 'vote_rule': cfg.vote.rule}
+
+
+def _on_training(cfg, folder: results.Run, score) -> dict:
+    """Scores of the vote on training images, where each member left all that it was scored on."""
+    file = 'train_examples.npz'
+    members = {m: results.read_arrays(folder.dir / 'members' / m / file) for m in cfg.members}
+    scored = [results.read(folder.dir / 'members' / m)['scores'] for m in cfg.members]
+    counts = {e['n'] for s in scored for e in (s.get('scores_train') or {}).values()}
+    if not all(members.values()) or counts != {len(next(iter(members.values()))['truth'])}:
+        return {}
+    arrays = join(cfg, members)
+    folder.npz(file, arrays)
+    ids = arrays.get('row_image_id', arrays['image_id'])
+    return {
+        'scores_train': score(arrays['images'], arrays['truth'], 'train', ids, {}),
+        'members_train': {
+            m: several.means(s['scores_train']) for m, s in zip(members, scored, strict=True)
+        },
     }
-    columns = list(dict.fromkeys(key for facts in numbers.values() for key in facts))
-    rows = [[name, *(facts.get(key) for key in columns)] for name, facts in numbers.items()]
-    table = {'title': 'Members', 'columns': ['member', *columns], 'rows': rows}
-    return {'members': {'curves': [], 'tables': [table], 'facts': {}}} | parts

@@ -8,11 +8,11 @@ import dataclasses
 
 import numpy as np
 
-from recon import conditions
+from recon import conditions, draws
 from recon.core import errors, rng, types
 from recon.data.preprocess import repeats
 from recon.experiment import Experiment, answer, task
-from recon.metrics import identify
+from recon.metrics import identify, paired
 
 OF_PICTURES = ('mean_image', 'nearest_training')
 OF_VALUES = ('mean_latent', 'nearest_training')  # of runs that decode no picture
@@ -79,11 +79,13 @@ def rows_to_score(cfg, split):
 
 def names(cfg, alone: list[str]) -> list[str]:
     """The controls that `run` goes through, one progress step each; `alone` from `areas`."""
-    alone = [f'area {area}' for area in alone]
+    alone = [*draws.names(cfg), *(f'area {area}' for area in alone)]
     return [*cfg.baselines, *alone, *(f'{f:.0%} of the rows' for f in cfg.learning_curve)]
 
 
-def run(experiment: Experiment, fitted: dict, test, answers, score, step) -> tuple[dict, dict]:
+def run(
+    experiment: Experiment, fitted: dict, test, answers, score, step, drawn: dict | None = None
+) -> tuple[dict, dict]:
     """Scores every control that the config asks for.
 
     Args:
@@ -93,21 +95,30 @@ def run(experiment: Experiment, fitted: dict, test, answers, score, step) -> tup
       answers: [n ...], what was decoded from them: pictures, or values.
       score: (answers, truth, split, image_id, parameters) -> {metric: entry}.
       step: called with each control's name when it is done.
+      drawn: further samples, of `draws.samples`.
 
     Returns:
       What scores.json holds besides 'scores', and 'curves' for decoder.json; and {file of the run
-      folder, without its ending: (rows, decoded, truth)} of each further test set, and of some
-      training images.
+      folder, without its ending: (rows, decoded, truth)} of each further test set, of some
+      training images, and of controls that show what a generator paints alone (truth None).
     """
-    cfg, truth = experiment.cfg, experiment.truth(test)
+    cfg, truth, further = experiment.cfg, experiment.truth(test), {}
     scores = {'baselines': {}, 'curves': []}
     for name in cfg.baselines:
         fresh = {}
-        control = baseline(name, experiment, fitted, test, answers, fresh)
-        if control is not None:
+        decoded = baseline(name, experiment, fitted, test, answers, fresh)
+        if decoded is not None:
+            control = decoded[experiment.answer]
             entries = score(control, truth, 'test', test.image_id, fresh or fitted)
             scores['baselines'][name] = entries if control.any() else _without_choice(entries)
+            if name in paired.AGAINST and draws.priors(cfg):
+                further[f'controls/{name}'] = (test, decoded, None)
         step(name)
+    entries, agreed = draws.score(
+        cfg, answers, drawn or {}, lambda a: score(a, truth, 'test', test.image_id, fitted)
+    )
+    scores['baselines'] |= entries
+    scores |= agreed
     alone = areas(cfg, experiment.brain.rois, experiment.brain.laid)
     if alone:
         scores['areas'] = {}
@@ -120,14 +131,14 @@ def run(experiment: Experiment, fitted: dict, test, answers, score, step) -> tup
         step(f'area {area}')
     if cfg.learning_curve:
         scores['curves'].append(learning_curve(experiment, test, truth, score, step))
-    further = {}
     if cfg.score_train:
-        seen = rows_to_score(cfg, experiment.brain.train)
+        seen = _some(rows_to_score(cfg, experiment.brain.train), cfg.train_scored)
         decoded = on_training(experiment).decode(fitted, seen.voxels)
         right = experiment.truth(seen)
         entries = score(decoded[experiment.answer], right, 'train', seen.image_id, fitted)
         scores['scores_train'] = entries
-        some = np.linspace(0, len(seen) - 1, min(len(seen), SHOWN)).astype(int)
+        left = min(len(seen), max(SHOWN, cfg.train_scored))
+        some = np.linspace(0, len(seen) - 1, left).astype(int)
         few = {name: value[some] for name, value in decoded.items()}
         further['train_examples'] = (seen.rows(some), few, right[some])
     for name, split in experiment.brain.extra_tests.items():
@@ -137,6 +148,13 @@ def run(experiment: Experiment, fitted: dict, test, answers, score, step) -> tup
         scores.setdefault('extra_tests', {})[name] = entries
         further[f'extra_tests/{name}'] = (split, decoded, right)
     return scores, further
+
+
+def _some(split, count: int):
+    """`count` rows at even steps; all for 0, or where there are no more."""
+    if not 0 < count < len(split):
+        return split
+    return split.rows(np.linspace(0, len(split) - 1, count).astype(int))
 
 
 def on_training(experiment: Experiment) -> Experiment:
@@ -151,38 +169,38 @@ def on_training(experiment: Experiment) -> Experiment:
 
 def baseline(
     name: str, experiment: Experiment, fitted: dict, test, answers, fresh: dict | None = None
-) -> np.ndarray | None:
-    """[n ...]: the answers of one control (RUN_FOLDER.md defines each).
+) -> dict | None:
+    """What one control decodes (RUN_FOLDER.md defines each): {answer: [n ...]}, and more.
 
     What a control fits anew is put into `fresh`.
 
     None where there is nothing to exchange: shuffled_voxels of test rows of one image,
     shuffled_rows with fewer than three training rows or with one training image.
     """
-    train = experiment.train_answers
+    train, key = experiment.train_answers, experiment.answer
     if name == 'mean_latent' and experiment.answer == 'images':
         means = {k: experiment.target(k).mean(0, keepdims=True) for k in experiment.cfg.targets}
         decoded = {k: np.repeat(mean, len(test), 0) for k, mean in means.items()}
-        return experiment.generate(fitted, decoded | {'voxels': test.voxels})['images']
+        return experiment.generate(fitted, decoded | {'voxels': test.voxels})
     if name in ('mean_image', 'mean_latent'):
         mean = train.mean(0, keepdims=True, dtype=np.float64)
         mean = np.where(np.abs(mean) < 1e-6 * train.std(0), 0, mean)  # a mean of 0 is no pattern
-        return np.repeat(mean.astype(np.float32), len(test), 0)
+        return {key: np.repeat(mean.astype(np.float32), len(test), 0)}
     if name == 'nearest_training':
-        return train[identify.nearest_training(answers, train)]
+        return {key: train[identify.nearest_training(answers, train)]}
     if name == 'shuffled_rows':
         if len(experiment.brain.train) < 3 or len(train) < 2:
             return None
         shuffled, parts = refit(experiment, test.voxels, shuffle=True)
         (fresh if fresh is not None else {}).update(parts)
-        return shuffled
+        return {key: shuffled}
     voxels = experiment.brain.silence(len(test))
     if name == 'shuffled_voxels':
         order = rows_of_others(rng.generator(experiment.cfg.seed, name), test.image_id)
         if order is None:
             return None
         voxels = test.voxels[order]
-    return experiment.decode(fitted, voxels)[experiment.answer]
+    return experiment.decode(fitted, voxels)
 
 
 def _without_choice(entries: dict) -> dict:

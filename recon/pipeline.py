@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from recon import controls, experiment, labelling, targets
+from recon import controls, draws, experiment, labelling, outputs, targets
 from recon.core import errors, lookup, provenance, results, settings
 from recon.data import prepare
 from recon.data.preprocess import audit
-from recon.metrics import ceiling, feature, protocols, suite
+from recon.generators import vote
+from recon.metrics import feature, paired, protocols, suite
 from recon.metrics import labels as label_metrics
 from recon.report import html
 from recon.report import surface as surfaces
@@ -31,13 +32,18 @@ DEFAULTS = dict(
     learning_curve=(),  # refit on these fractions of the training rows
     score_rows=False,  # score every test row instead of one entry per distinct image
     score_train=False,  # training-set scores too, kept apart
+    train_scored=0,  # on so many training images, at even steps; 0: on all
     threshold=0.5,  # binary metrics
     draws=10_000,  # bootstrap
     permutations=1_000,
     audit=dict(audit.DEFAULTS),
     surface='',  # folder of the full fsaverage (surf/lh.inflated ...) to draw maps on
     devices=1,  # that share one copy of a trained net's long parameters; all share the batch
+    samples=1,  # draws of the generators from what is decoded of a picture; the first is scored
     members=dict(),  # {name: options} of a bag, see recon/bag.py
+    vote=dict(vote.DEFAULTS),  # which member of a bag each picture is taken from
+    subjects=(),  # run all of it on each of these, see recon/cohort.py
+    seeds=(),  # run all of it with each of these
     layout='',  # simulated files in this data set's layout, written by launch (`:smoke`)
 )
 
@@ -94,20 +100,26 @@ def run(cfg, workdir, stop=lambda: False, shared=None) -> pathlib.Path:
         decoded, truth = this.decode(fitted, test.voxels), this.truth(test)
         score = scorer(cfg, brain, audited['label'])
         scores = score(decoded[this.answer], truth, 'test', test.image_id, fitted)
-        folder.npz(f'{kind(cfg)}.npz', arrays(this, fitted, test, decoded, truth))
         progress.step('decode_and_score')
+        drawn = draws.samples(this, fitted, decoded, progress.step)
+        left = outputs.arrays(this, fitted, test, decoded, truth) | drawn
+        folder.npz(f'{outputs.kind(cfg)}.npz', left)
 
         controlled, further = controls.run(
-            this, fitted, test, decoded[this.answer], score, progress.step
+            this, fitted, test, decoded[this.answer], score, progress.step, drawn
         )
         for name, answers in further.items():
-            folder.npz(f'{name}.npz', arrays(this, fitted, *answers))
-        maps = describe(folder, this, fitted, controlled.pop('curves'), decoded, truth)
+            folder.npz(f'{name}.npz', outputs.arrays(this, fitted, *answers))
+        maps = outputs.describe(folder, this, fitted, controlled.pop('curves'), decoded, truth)
         folder.npz('maps.npz', maps | surface)
         progress.step('describe')
 
         told = {'schema': results.SCHEMA, 'n': len(test), 'protocol': facts['protocol']}
-        folder.json('scores.json', told | {'audit': audited, 'scores': scores} | controlled)
+        told |= {'audit': audited, 'scores': scores} | controlled
+        told['differences'] = paired.differences(
+            scores, controlled['baselines'], test.image_id, seed=cfg.seed, draws=cfg.draws
+        )
+        folder.json('scores.json', told)
         folder.status('running')
         report = html.write(workdir)
         progress.step('report')
@@ -121,6 +133,12 @@ def check(cfg) -> None:
     suite.check_settings(cfg.seed, cfg.draws, cfg.permutations, cfg.threshold)
     check_metrics(cfg)
     controls.check(cfg)
+    draws.check(cfg)
+    for name in cfg.generator.chain:
+        if not hasattr(lookup.find('recon.generators', name, 'generator.chain'), 'generate'):
+            raise errors.ConfigError(
+                f'generator.chain has {name}', 'config', 'it makes no picture: see cfg.vote'
+            )
     trained = experiment.task(cfg.decoder.name)
     if hasattr(trained, 'check'):
         trained.check(cfg.decoder, cfg.zoo)
@@ -137,11 +155,11 @@ def check_metrics(cfg, brain=None) -> None:
     """Raises for a metric or a target that cannot be; `brain` tells number, size and labels."""
     if brain is not None:
         targets.check_data(cfg, brain)
-    if labels(cfg):
-        names = brain and labelling.categories(labels(cfg), brain)[1]
+    if outputs.labels(cfg):
+        names = brain and labelling.categories(outputs.labels(cfg), brain)[1]
         label_metrics.check(cfg.metrics, names and len(names))
         return
-    if kind(cfg) == 'predictions':
+    if outputs.kind(cfg) == 'predictions':
         suite.check_values(cfg.metrics, experiment.answer(cfg))
         return
     named = cfg.zoo.protocol
@@ -152,17 +170,6 @@ def check_metrics(cfg, brain=None) -> None:
         n = len(controls.rows_to_score(cfg, brain.test))
     features = {*protocols.find(named).features, *protocols.COMPARING}
     suite.check(cfg.metrics, features, n=n, size=size, protocol=named)
-
-
-def kind(cfg) -> str:
-    """What a run leaves: 'reconstructions', or 'predictions' where no picture is decoded."""
-    return 'reconstructions' if experiment.answer(cfg) == 'images' else 'predictions'
-
-
-def labels(cfg):
-    """The target that is scored, where that is labels; else None."""
-    spec = cfg.targets[experiment.answer(cfg)] if kind(cfg) == 'predictions' else {}
-    return spec if spec.get('net') == labelling.NET else None
 
 
 def load_or_fit(this, name: str):
@@ -185,7 +192,7 @@ def scorer(cfg, brain, label=None):
     `label` ('seen images') is written into every entry where the audit gave one.
     """
     nets = {}
-    if kind(cfg) == 'reconstructions':
+    if outputs.kind(cfg) == 'reconstructions':
         nets = feature.nets(
             cfg.metrics,
             cfg.zoo.protocol,
@@ -201,11 +208,11 @@ def scorer(cfg, brain, label=None):
             permutations=cfg.permutations,
             clusters=image_id if cfg.score_rows else None,
         )
-        if labels(cfg):
+        if outputs.labels(cfg):
             params = fitted[experiment.answer(cfg)]
-            given = (labels(cfg), brain, cfg.metrics, answers, truth, params)
+            given = (outputs.labels(cfg), brain, cfg.metrics, answers, truth, params)
             scored = labelling.score(*given, **settings_)
-        elif kind(cfg) == 'predictions':
+        elif outputs.kind(cfg) == 'predictions':
             name = experiment.answer(cfg)
             scored = suite.score_values(cfg.metrics, answers, truth, name, **settings_)
         else:
@@ -220,52 +227,13 @@ def scorer(cfg, brain, label=None):
     return score
 
 
-def arrays(this, fitted: dict, test, decoded: dict, truth) -> dict:
-    """What reconstructions.npz or predictions.npz holds."""
-    cfg = this.cfg
-    rows = {'row_image_id': test.image_id} if cfg.score_rows else {}
-    rows |= {'image_id': test.image_id, 'truth': truth.astype(np.float32)}
-    if kind(cfg) == 'reconstructions':
-        stages = {k: v for k, v in decoded.items() if k.startswith('stage_')}
-        return {'images': decoded['images'].astype(np.float32)} | rows | stages
-    predicted = {f'{name}_pred': decoded[name].astype(np.float32) for name in cfg.targets}
-    held = {'pred': predicted[f'{this.answer}_pred']} | rows | predicted
-    if not labels(cfg):
-        return held
-    return held | labelling.arrays(labels(cfg), this.brain, fitted[this.answer], held)
-
-
-def describe(folder, this, fitted: dict, curves: list, decoded: dict, truth) -> dict:
-    """Writes decoder.json, what the decoders say of themselves; gives maps.npz's arrays."""
-    told, maps = {}, this.voxel_maps()
-    for name, params in fitted.items():
-        told[name] = this.describe(name, params)
-        learnt = log.curve(this.folder / 'logs' / name, f'Training of {name}')
-        if learnt:
-            told[name].setdefault('curves', []).append(learnt)
-        importance = told[name].pop('importance', None)
-        if importance is not None:
-            maps[f'importance_{name}'] = np.asarray(importance, np.float32)
-    if labels(this.cfg):
-        given = (decoded[this.answer], truth)
-        table = labelling.each(labels(this.cfg), this.brain, fitted[this.answer], *given)
-        told[this.answer].setdefault('tables', []).append(table)
-    elif this.answer != 'images':
-        table = ceiling.each_value(this.cfg.targets[this.answer].layer, decoded[this.answer], truth)
-        told[this.answer].setdefault('tables', []).append(table)
-    if curves:
-        told['learning'] = {'curves': curves, 'tables': [], 'facts': {}}
-    folder.json('decoder.json', told)
-    return maps
-
-
 def protocol(cfg, brain) -> dict:
     """What the scores are of, in plain values."""
     trials = np.unique(controls.rows_to_score(cfg, brain.test).trials)
     areas = controls.areas(cfg, brain.rois, brain.laid)
-    spec = cfg.targets[experiment.answer(cfg)].size if kind(cfg) == 'predictions' else ()
+    spec = cfg.targets[experiment.answer(cfg)].size if outputs.kind(cfg) == 'predictions' else ()
     size = spec or experiment.picture_size(cfg) or brain.images.shape
-    named = {'labels': labelling.facts(labels(cfg), brain)} if labels(cfg) else {}
+    named = {'labels': labelling.facts(outputs.labels(cfg), brain)} if outputs.labels(cfg) else {}
     return named | {
         'data': brain.facts,
         'train_rows': len(brain.train),
@@ -283,6 +251,8 @@ def protocol(cfg, brain) -> dict:
         'metrics': cfg.zoo.protocol,
         'bootstrap_draws': cfg.draws,
         'permutations': cfg.permutations,
+        'prior': draws.priors(cfg),
+        'samples': cfg.samples,
         'clip': [0, 1],
         'pixel_blend': None,
     }

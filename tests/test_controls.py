@@ -30,6 +30,8 @@ def experiment(image_id, train_id=(0, 1, 2, 3)):
         areas_missing='refuse',
         learning_curve=(),
         score_train=False,
+        train_scored=0,
+        samples=1,
     )  # fmt: skip
     return types.SimpleNamespace(
         cfg=cfg,
@@ -67,7 +69,7 @@ def test_rows_of_distinct_images_are_deranged_as_before():
 def test_the_control_of_shuffled_voxels_never_shows_a_row_its_own_image():
     image = np.repeat(np.arange(4), 9)
     made, test = experiment(image)
-    shown = controls.baseline('shuffled_voxels', made, {}, test, None)
+    shown = controls.baseline('shuffled_voxels', made, {}, test, None)['images']
     assert (shown[:, 0, 0, 0] != image).all()
 
 
