@@ -104,7 +104,14 @@ def begin(table: Plan, noise: Float[Array, 'n h w c'], latents=None) -> Float[Ar
 
 
 def sample(
-    denoise, table: Plan, latents: Float[Array, 'n h w c'], rng=None, *, last=None, remat=False
+    denoise,
+    table: Plan,
+    latents: Float[Array, 'n h w c'],
+    rng=None,
+    *,
+    last=None,
+    remat=False,
+    through=None,
 ) -> Float[Array, 'n h w c']:
     """Runs the steps of a plan.
 
@@ -115,6 +122,8 @@ def sample(
       rng: jax key; needed where the plan adds noise (eta > 0).
       last: gradients reach through this many last steps alone; None: all.
       remat: steps are computed again on the way back (jax.checkpoint), which saves memory.
+      through: [n h w c]; where `last` cuts gradients, they go on to this, as if the latents there
+        were it and something that does not depend on it.
 
     Returns:
       Clean latents [n h w c], still scaled as the net is used to them.
@@ -154,6 +163,8 @@ def sample(
     if free:
         carry = jax.lax.scan(step, carry, jax.tree.map(lambda x: x[:free], rows))[0]
         carry = jax.lax.stop_gradient(carry)
+        if through is not None:
+            carry = (carry[0] + (through - jax.lax.stop_gradient(through)), *carry[1:])
     return jax.lax.scan(step, carry, jax.tree.map(lambda x: x[free:], rows))[0][0]
 
 
