@@ -12,8 +12,10 @@ from markupsafe import Markup
 from recon.report import figures, formats, tables, words
 
 
-def cards(entries: dict, names: list[str], baselines: dict) -> list[dict]:
+def cards(entries: dict, names: list[str], baselines: dict, prior: bool = False) -> list[dict]:
     """One score card a metric: the score in large, and a chart of it beside its baselines.
+
+    `prior`: as in words.baseline.
 
     Returns:
       [{'name', 'label', 'word', 'value', 'interval', 'better', 'p', 'note', 'wrong_pairs',
@@ -24,7 +26,7 @@ def cards(entries: dict, names: list[str], baselines: dict) -> list[dict]:
         entry, known = entries[name], words.metric(name)
         named = [('this decoder', entry, 'system')]
         named += [
-            (words.baseline(b), baselines[b][name], 'baseline')
+            (words.baseline(b, prior), baselines[b][name], 'baseline')
             for b in tables.baseline_order(baselines)
             if name in baselines[b]
         ]
@@ -89,7 +91,8 @@ def _spread(entry: dict, percent: bool) -> str:
     parts = ((n, f(values)) for n, f in (('from', min), ('to', max), ('median', statistics.median)))
     low, high, middle = (f'{n} {formats.number(v, percent)}' for n, v in parts)
     nouns = {'image': 'pictures', 'row': 'rows', 'category': 'categories'}
-    noun = nouns.get(entry.get('unit'), f'{entry.get("unit")}s')
+    unit = 'image' if entry.get('per_image') else entry.get('unit')
+    noun = nouns.get(unit, f'{unit}s')
     of_two = '' if len(values) % 2 else ' (mean of the middle two)'
     return f'{noun} {low} {high}, {middle}{of_two}'
 

@@ -38,6 +38,8 @@ def write(run_dir) -> pathlib.Path:
         raise errors.DataInvalid(
             'no score in it', run_dir / 'scores.json', 'run launch/main.py on another --workdir'
         )
+    files = sorted((run_dir / 'controls').glob('*.npz'))
+    folder['controls'] = {file.stem: results.read_arrays(file) for file in files}
     page = _render('report.html', **sections.context(folder, run_dir.resolve().name))
     results.write_bytes(run_dir / 'report.html', page.encode())
     return run_dir / 'report.html'

@@ -1,6 +1,7 @@
 """Pictures as data URIs, and which the page shows: chosen by score, never by hand."""
 
 import base64
+import dataclasses
 import io
 
 import numpy as np
@@ -12,6 +13,8 @@ from recon.report import formats, words
 SHOWN = 60  # pictures in the gallery; more make a page that is slow to open
 _STRIPS = 24  # the same where stages make a line of each
 _LOSSLESS_SIDE = 128  # larger ones are stored as JPEG, or a page outgrows what mail takes
+_ELSEWHERE = ('sample_', 'low_')  # stages that other parts of the page show
+_RUNS = ('member ', 'subject ', 'seed ')  # each shown even where it is the chosen one
 _LARGE, _SMALL = 256, 160  # longest side in pixels: the three on top, the gallery
 
 
@@ -64,9 +67,12 @@ def _uri(shown: Image.Image, kind: str, **options) -> str:
 def columns(arrays: dict, protocol: dict, binary: bool) -> list[tuple[str, np.ndarray]]:
     """(heading, [n h w c]) of what stands side by side: seen, decoded, then stages.
 
+    Several samples and what a vote was about are shown elsewhere. Of runs on several subjects or
+    with several seeds each run's picture stands beside what was seen, and their mean last.
+
     Args:
       arrays: reconstructions.npz.
-      protocol: its `threshold` cuts the decoded picture where `binary` asks for it.
+      protocol: its `threshold` cuts the decoded picture where `binary` asks for it; `runs`.
       binary: scores at a threshold were asked for, so the picture at that threshold is shown.
 
     Raises:
@@ -75,14 +81,17 @@ def columns(arrays: dict, protocol: dict, binary: bool) -> list[tuple[str, np.nd
     truth, decoded = arrays['truth'], arrays['images']
     shown = [('seen', truth), ('decoded', decoded)]
     stages = {k.removeprefix('stage_'): v for k, v in arrays.items() if k.startswith('stage_')}
+    stages = {k: v for k, v in stages.items() if not k.startswith(_ELSEWHERE)}
     if binary and not any(name.startswith('binar') for name in stages):
         threshold = protocol.get('threshold')
         threshold = 0.5 if threshold is None else threshold
         shown.append(
             (f'above {formats.number(threshold)}', (decoded >= threshold).astype(np.float32))
         )
-    first = sorted(stages, key=lambda name: (not name.startswith('binar'), name))
+    first = sorted(stages, key=lambda name: not name.startswith('binar'))
     shown += [(name.replace('_', ' '), stages[name]) for name in first]
+    if protocol.get('runs'):
+        shown = [shown[0], *shown[2:], ('mean picture', decoded)]
     for name, array in shown:
         if len(array) != len(truth) or array.ndim not in (3, 4):
             raise errors.DataInvalid(
@@ -90,7 +99,16 @@ def columns(arrays: dict, protocol: dict, binary: bool) -> list[tuple[str, np.nd
                 'reconstructions.npz',
                 'write the run again with launch/main.py',
             )
-    return shown
+    return [shown[0]] + [pair for pair in shown[1:] if not _again(pair, shown[1:], decoded)]
+
+
+def _again(pair: tuple, shown: list, decoded: np.ndarray) -> bool:
+    """Whether a stage is the decoded picture itself, as the last of a chain is."""
+    name, array = pair
+    stage = name not in ('decoded', 'mean picture') and not name.startswith(_RUNS)
+    return (
+        stage and len(shown) > 2 and array.shape == decoded.shape and np.array_equal(array, decoded)
+    )
 
 
 def ranking(entry: dict, n: int) -> tuple[np.ndarray, list] | None:
@@ -126,50 +144,94 @@ def spaced(order: np.ndarray, limit: int = SHOWN) -> np.ndarray:
     return order[np.linspace(0, len(order) - 1, limit).round().astype(int)]
 
 
-def build(arrays: dict, scores: dict, names: list[str]) -> dict | None:
+@dataclasses.dataclass(frozen=True)
+class Ranked:
+    """Pictures in an order.
+
+    Attributes:
+      metric: by which they are ranked, or None.
+      order: [n] rows, best first; as in the file without a metric.
+      values: [n] float or None.
+      spread: [n] float or None, between runs; None where there is one run.
+      ids: [n].
+    """
+
+    metric: str | None
+    order: np.ndarray
+    values: list
+    spread: list | None
+    ids: np.ndarray
+
+
+def ranked(arrays: dict, entries: dict, names: list[str]) -> Ranked:
+    """The pictures by the first metric that has a value for each.
+
+    Args:
+      arrays: reconstructions.npz.
+      entries: {metric: entry}.
+      names: metrics, in order.
+    """
+    n = len(arrays['truth'])
+    ids = arrays.get('row_image_id', arrays.get('image_id', np.arange(n)))
+    ids = ids if len(ids) == n else np.arange(n)
+    for name in names:
+        found = ranking(entries[name], n)
+        if found and any(v is not None for v in found[1]):
+            return Ranked(name, *found, entries[name].get('sd_per_image'), ids)
+    return Ranked(None, np.arange(n), [None] * n, None, ids)
+
+
+def build(arrays: dict, scores: dict, names: list[str], beside=()) -> dict | None:
     """All that the page needs to show pictures.
 
     Args:
       arrays: reconstructions.npz.
       scores: scores.json.
       names: metrics, in order.
+      beside: (heading, [n h w 3]) that stand beside the three on top too.
 
     Returns:
-      {'headings', 'top': cards, 'items': cards, 'metric', 'n', 'shown', 'large'}, each card with
-      'label', 'id', 'score', 'rank' and 'pictures'; None where the run decoded no pictures.
+      {'headings', 'above', 'top': cards, 'items': cards, 'metric', 'n', 'shown', 'large'}, each
+      card with 'label', 'id', 'score', 'rank', 'caption' and 'pictures'; `above` are the headings
+      of `top`. None where the run decoded no pictures.
     """
     if not {'images', 'truth'} <= set(arrays) or len(arrays['truth']) == 0:
         return None
     shown = columns(
         arrays, scores.get('protocol') or {}, any(name.startswith('binary_') for name in names)
     )
-    n = len(arrays['truth'])
-    ids = arrays.get('row_image_id', arrays.get('image_id', np.arange(n)))
-    ranked = {name: ranking(scores['scores'][name], n) for name in names}
-    metric = next(
-        (k for k in names if ranked[k] and any(v is not None for v in ranked[k][1])), None
-    )
-    order, values = ranked[metric] if metric else (np.arange(n), [None] * n)
-    place = {int(row): k + 1 for k, row in enumerate(order)}
+    found = ranked(arrays, scores['scores'], names)
+    place = {int(row): k + 1 for k, row in enumerate(found.order)}
+    percent = bool(found.metric) and words.metric(found.metric)['percent']
 
-    def card(row: int, label: str, side: int) -> dict:
-        percent = bool(metric) and words.metric(metric)['percent']
+    def card(row: int, label: str, side: int, held: list) -> dict:
         return {
             'label': label,
-            'id': str(ids[row]) if row < len(ids) else str(row),
-            'score': formats.number(values[row], percent) if metric else None,
+            'id': str(found.ids[row]),
+            'score': _score(found, row, percent) if found.metric else None,
             'rank': place[row],
-            'pictures': [picture(array[row], side) for _, array in shown],
+            'caption': str(arrays['captions'][row]) if 'captions' in arrays else '',
+            'pictures': [picture(array[row], side) for _, array in held],
         }
 
-    rows = [int(row) for row in spaced(order, SHOWN if len(shown) <= 3 else _STRIPS)]
+    n, above = len(arrays['truth']), [*shown, *beside]
+    rows = [int(row) for row in spaced(found.order, SHOWN if len(shown) <= 3 else _STRIPS)]
+    top = picks(found.order, found.values)
     return {
         'headings': [name for name, _ in shown],
-        'top': [card(row, label, _LARGE) for label, row in picks(order, values)],
-        'items': [card(row, '', _SMALL) for row in rows],
-        'metric': metric and words.metric(metric),
+        'above': [name for name, _ in above],
+        'top': [card(row, label, _LARGE, above) for label, row in top],
+        'items': [card(row, '', _SMALL, shown) for row in rows],
+        'metric': found.metric and words.metric(found.metric),
         'n': n,
-        'n_ranked': sum(v is not None for v in values),
+        'n_ranked': sum(v is not None for v in found.values),
         'shown': len(rows),
         'size': f'{arrays["truth"].shape[2]} x {arrays["truth"].shape[1]}',
     }
+
+
+def _score(found: Ranked, row: int, percent: bool) -> str:
+    text = formats.number(found.values[row], percent)
+    if not found.spread or found.spread[row] is None:
+        return text
+    return f'{text} ± {formats.number(found.spread[row], percent)}'

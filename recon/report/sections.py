@@ -14,10 +14,19 @@ from recon.report import (
     figures,
     formats,
     pictures,
+    priors,
     story,
     tables,
+    votes,
     words,
 )
+
+_RUNS = {
+    'members': 'Member',
+    'members_train': 'Member',
+    'subjects': 'Subject',
+    'seeds': 'Seed',
+}
 
 
 def context(folder: dict, run_name: str) -> dict:
@@ -26,7 +35,8 @@ def context(folder: dict, run_name: str) -> dict:
     names = story.ordered(config, held['scores'])
     main = story.main_metric(config, held['scores'])
     baselines = held.get('baselines') or {}
-    shown = pictures.build(folder['arrays'], held, names)
+    made = priors.generative(held)
+    shown = pictures.build(folder['arrays'], held, names, _beside(folder, made))
     extra = held.get('extra_tests') or {}
     return {
         'title': story.title(config, held, shown is not None),
@@ -34,7 +44,7 @@ def context(folder: dict, run_name: str) -> dict:
         'identity': story.identity(config, run, held),
         'source': story.source(config, held),
         'result': story.result(main, held),
-        'verdict': [sentence for sentence in story.verdict(main, held) if sentence],
+        'verdict': [s for s in (*story.verdict(main, held), priors.sentence(main, held)) if s],
         'few': story.few(held),
         'with_nearest': 'nearest_training' in baselines,
         'banners': banners.build(config, run, held),
@@ -42,15 +52,15 @@ def context(folder: dict, run_name: str) -> dict:
         'facts': _facts(config, run, held),
         'pictures': shown,
         'answers': answers.build(folder['arrays'], held.get('protocol')) if shown is None else None,
-        'cards': cards.cards(held['scores'], names, baselines),
-        'scores': tables.scores(held['scores'], names, baselines),
+        'priors': priors.build(folder, names),
+        'votes': votes.build(folder['arrays'], held, names),
+        'cards': cards.cards(held['scores'], names, baselines, made),
+        'scores': tables.scores(held['scores'], names, baselines, made),
         'kinds': _kinds.table(config, held, names),
         'train': _further(config, held.get('scores_train')),
         'extra_tests': {name: _further(config, value) for name, value in extra.items()},
         'members': [
-            tables.members(held[key], heading) | {'title': f'{heading}s'}
-            for key, heading in (('members', 'Member'), ('subjects', 'Subject'))
-            if held.get(key)
+            votes.table(held, key, heading) for key, heading in _RUNS.items() if held.get(key)
         ],
         'areas': _areas(config, held, names),
         'brain': brain(folder['maps'], folder['decoder']),
@@ -64,6 +74,15 @@ def context(folder: dict, run_name: str) -> dict:
         'quote': story.quote(run_name, main, held, run, config),
         'words': _glossary(config, names, held),
     }
+
+
+def _beside(folder: dict, made: bool) -> list:
+    """Pictures of a generator alone that stand beside the three on top: those of one control."""
+    controls = folder.get('controls') or {}
+    first = next((name for name in priors.ONLY if name in controls), None)
+    if not made or first is None or 'truth' not in folder['arrays']:
+        return []
+    return priors.beside(folder['arrays'], {first: controls[first]})
 
 
 def _facts(config: dict, run: dict, held: dict) -> list[tuple[str, str]]:
@@ -214,6 +233,8 @@ def _glossary(config: dict, names: list[str], held: dict) -> list[tuple[str, str
     used |= {'baseline'} if held.get('baselines') else set()
     used |= {'training'} if held.get('scores_train') else set()
     used |= {'importance', 'ceiling'}
+    used |= {'prior'} if priors.generative(held) else set()
+    used |= {'agreement'} if held.get('agreement') else set()
     used |= {'simulated'} if story.simulated(config, held) else set()
     return [(key, *text) for key, text in words.GLOSSARY.items() if key in used]
 

@@ -266,7 +266,8 @@ def _wins(entry: dict, base: dict, lower: bool) -> str | None:
     ties = sum(_equal(a, b) for a, b in pairs)
     wins = sum((a < b if lower else a > b) and not _equal(a, b) for a, b in pairs)
     nouns = {'image': 'test images', 'category': 'categories'}
-    noun = nouns.get(entry.get('unit'), f'{entry.get("unit")}s')
+    unit = 'image' if entry.get('per_image') else entry.get('unit')
+    noun = nouns.get(unit, f'{unit}s')
     return f'{wins} of {len(pairs)} {noun}' + (f', with {_plural(ties, "tie")}' if ties else '')
 
 

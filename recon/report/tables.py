@@ -30,13 +30,14 @@ def scored(entry: dict | None, percent: bool) -> dict:
     return cell(formats.number(entry['mean'], percent), ci)
 
 
-def scores(entries: dict, names: list[str], baselines: dict) -> dict:
+def scores(entries: dict, names: list[str], baselines: dict, prior: bool = False) -> dict:
     """Every score with interval, chance, p and baselines.
 
     Args:
       entries: {metric: entry}.
       names: their order.
       baselines: {name: {metric: entry}}.
+      prior: as in words.baseline.
     """
     shown = baseline_order(baselines)
     columns = [
@@ -44,7 +45,7 @@ def scores(entries: dict, names: list[str], baselines: dict) -> dict:
         column('Result', '95 % interval', True),
         column('Chance', 'p', True),
     ]
-    columns += [column(words.baseline(b).capitalize(), '', True) for b in shown]
+    columns += [column(words.baseline(b, prior).capitalize(), '', True) for b in shown]
     columns += [column('n', '', True)]
     rows = []
     for name in names:

@@ -103,6 +103,20 @@ GLOSSARY = {
         'training picture most like the decoded one. It needs a working decoder; where it does '
         'better, a remembered picture, picked by the decoded one, comes closer than that does.',
     ),
+    'prior': (
+        'Prior only',
+        'What a generator paints when it is not told what was seen: given the brain activity of '
+        'another test picture, or zeros. Its pictures are as likely and as sharp as the others, '
+        'so that a score counts only by what it is better than these.',
+    ),
+    'agreement': (
+        'Agreement of samples',
+        'A generator that draws at random can paint several pictures of one decoded answer. Where '
+        'they agree, the answer fixed what is there; where they differ, the generator made it up. '
+        'The number is the share of the variance of pixels, over pictures and samples, that all '
+        'samples of a picture have in common: 100 % if they are equal, 0 % if they differ as much '
+        'as reconstructions of different pictures do. It does not say whether they are right.',
+    ),
     'audit': (
         'Audit',
         'Checks made on the data before scoring: is a test picture among the training pictures '
@@ -169,6 +183,7 @@ _PATTERNS = (
     (r'two_way_takagi_(.+)', 'two-way identification among reconstructions, {0}', 'two_way', True),
     (r'two_way_(.+)', 'two-way identification, {0}', 'two_way', True),
     (r'nway(\d+)_(.+)', '{0}-way identification, {1}', 'nway', True),
+    (r'low_cosine_(.+)', 'low-level picture, cosine similarity, {0}', 'feature', False),
     (r'corrdist_(.+)', 'correlation distance, {0}', 'feature', False),
     (r'cosine_(.+)', 'cosine similarity, {0}', 'feature', False),
     (r'lpips_(.+)', 'LPIPS, {0}', 'feature', False),
@@ -184,6 +199,8 @@ BASELINES = {
     'zero_voxels': 'silent brain',
     'mean_latent': 'mean training target',
 }
+
+_PRIOR_ONLY = ('shuffled_voxels', 'zero_voxels')
 
 # What was shown, and whose data they are.
 DATASETS = {
@@ -234,7 +251,15 @@ def metric(name: str) -> dict:
     return {'name': name, 'label': name.replace('_', ' '), 'word': None, 'percent': False}
 
 
-def baseline(name: str) -> str:
-    """Plain words for a baseline; `sample_<k>` are further samples of the generator."""
+def baseline(name: str, prior: bool = False) -> str:
+    """Plain words for a baseline; `sample_<k>` are further samples of the generator.
+
+    Args:
+      name: its key in scores.json.
+      prior: the system has a generator that paints alone, where it is given no brain.
+    """
     sample = re.fullmatch(r'sample_(\d+)', name)
-    return f'sample {sample[1]}' if sample else BASELINES.get(name, name.replace('_', ' '))
+    if sample:
+        return f'sample {sample[1]}'
+    said = BASELINES.get(name, name.replace('_', ' '))
+    return f'prior only, {said}' if prior and name in _PRIOR_ONLY else said
