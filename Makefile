@@ -5,6 +5,8 @@
 PYTHON ?= python3
 SHARED ?= ../shared
 PYTEST_FLAGS ?=
+# Large pages for CPU computations, as launch/pages.py has them; GLIBC_TUNABLES= for none.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 V := .venv
 BIN := $(V)/bin
 # The tested lock is for Python 3.11; other versions take the floors of requirements.txt.

@@ -1,7 +1,8 @@
 """What every benchmark shares: peers in turn on the same arrays, medians, hardware, JSON out.
 
 Run benchmarks from the project's root: `python -m benchmarks.bench_<what>`. No thread pool is set
-here: every library gets what it takes by itself, and what it took is written down.
+here: every library gets what it takes by itself, and what it took is written down. `make bench`
+gives all peers memory in large pages, as launch/pages.py does for runs.
 """
 
 import importlib.metadata
@@ -87,6 +88,7 @@ def hardware() -> dict:
         'system': platform.platform(),
         'versions': versions,
         'threads': _threads(),
+        'malloc': os.environ.get('GLIBC_TUNABLES', ''),
     }
 
 

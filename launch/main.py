@@ -13,7 +13,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from launch import ending, multihost, options
+from launch import ending, multihost, options, pages
 from recon.core import settings
 
 USAGE = (
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     with ending.exit_codes() as ended:
         argv, processes = multihost.take(argv)
         arguments = options.parse(argv, USAGE)  # a typo should not wait for jax
-        workdir = pathlib.Path(arguments.workdir or f'runs/{arguments.name}')
+        workdir = ended.writes(arguments.workdir or f'runs/{arguments.name}', '--workdir')
         from recon import bag, inspection
 
         asked = inspection if settings.INSPECT in options.load(arguments) else bag
@@ -49,4 +49,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == '__main__':
+    pages.use()
     sys.exit(main(sys.argv[1:]))

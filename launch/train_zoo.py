@@ -22,7 +22,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from launch import ending
+from launch import ending, pages
 from recon.core import errors, lock, lookup, results
 
 TASKS = 'recon.train.tasks'
@@ -178,4 +178,5 @@ def _read(path: pathlib.Path, default):
 
 
 if __name__ == '__main__':
+    pages.use()
     sys.exit(main(sys.argv[1:]))
