@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from launch import coverage, ending, learning, options
+from launch import coverage, ending, learning, options, pages
 from recon.core import errors, patterns, results
 from recon.report import html
 
@@ -56,6 +56,7 @@ def main(argv: list[str]) -> int:
                 options.resolve(run['arguments'], pipeline.DEFAULTS)
             print('\n'.join(command(run, workdir) for run in sweep['runs']))
         else:
+            ended.writes(workdir, '--workdir')
             print(f'table: {run_all(sweep, workdir, lambda: ended.stop)}')
     return ended.code
 
@@ -233,4 +234,5 @@ FIGURES = {
 
 
 if __name__ == '__main__':
+    pages.use()
     sys.exit(main(sys.argv[1:]))
