@@ -176,9 +176,8 @@ def _smaller(cfg, options):
         cfg.decoder.update(hidden=32, width=2, discriminator_width=4, steps=20, batch=16)
         cfg.decoder.log_every = 5
         cfg = common.smoke(cfg, 'shen2019')
-    if options.path == PATH:
-        cfg.layout = 'shen2019'
-    if cfg.get('layout'):
+    cfg.layout = 'shen2019' if options.path == PATH else ''
+    if cfg.layout:
         cfg.decoder.gain = 1.0 if options.noise else 2.0  # those files have 4 trials a test image
     return cfg
 

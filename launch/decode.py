@@ -26,9 +26,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import ml_collections
 import numpy as np
+from absl import logging
 from PIL import Image
 
-from launch import ending, new_rows
+from launch import ending, new_rows, pages
 from recon.core import errors, results
 
 SCHEMA = 1
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> int:
     ending.speak()
     with ending.exit_codes() as ended:
         words = parser.parse_args(argv)
-        out, asked = pathlib.Path(words.out), ask(words)
+        out, asked = ended.writes(words.out, '--out'), ask(words)
         if _state(out, asked) == 'done':
             print(f'report: {out / "report.html"} (was there)')
         else:
@@ -116,7 +117,12 @@ def decode(words, asked: dict, out: pathlib.Path) -> pathlib.Path:
 
     cfg = config(runs[0], pipeline.DEFAULTS, words.unseen)
     notes = [f'{", ".join(compared)} of the voxels are those of the run.'] if compared else []
-    notes += unknown_groups(cfg, kept, rows)
+    new_rows.check_own(cfg.preprocess, kept, rows)
+    notes += new_rows.unknown_groups(cfg.preprocess, kept, rows)
+    sizes = new_rows.sizes(cfg.preprocess, kept, rows)
+    odd, said = new_rows.strange(sizes)
+    if odd:
+        logging.warning(said)
     split, decoded = apply_all(runs, words.unseen, rows)
     now = provenance.facts(cfg.seed)
     if now['commit'] != told.get('commit'):
@@ -130,17 +136,25 @@ def decode(words, asked: dict, out: pathlib.Path) -> pathlib.Path:
         'entries': len(split),
         'seen_images': seen,
         'compared': compared,
+        'row_sizes': None if sizes is None else [float(f'{size:.4g}') for size in sizes],
+        'strange_rows': odd,
+        'warnings': [said] if odd else [],
         'notes': notes,
         'title': f'{cfg.dataset.name}: {", ".join(stages)}',
     } | {key: now[key] for key in ('commit', 'versions', 'device')}
     arrays = {'image_id': split.image_id}
     if experiment.answer(cfg) == 'images':
+        if not np.isfinite(decoded['images']).all():
+            raise errors.DataInvalid('the pictures are NaN', words.voxels, said or 'check the rows')
         arrays |= {'images': decoded['images'].astype(np.float32)}
         arrays |= {k: v for k, v in decoded.items() if k.startswith('stage_')}
     else:
         predicted = {f'{k}_pred': decoded[k].astype(np.float32) for k in cfg.targets}
         arrays |= {'pred': predicted[f'{experiment.answer(cfg)}_pred']} | predicted
-    return write(out, content, arrays, results.read_arrays(run / 'predictions.npz'))
+    before = results.read_arrays(run / 'predictions.npz')
+    told = ((told.get('protocol') or {}).get('labels') or {}).get('one_class')
+    names = ('categories',) if told else ('categories', 'threshold')  # one class: the highest score
+    return write(out, content, arrays, {k: before[k] for k in names if k in before})
 
 
 def write(out: pathlib.Path, content: dict, arrays: dict, before: dict) -> pathlib.Path:
@@ -150,7 +164,7 @@ def write(out: pathlib.Path, content: dict, arrays: dict, before: dict) -> pathl
       out: DIR2.
       content: of decoded.json.
       arrays: of the .npz: image_id, and images or pred.
-      before: predictions.npz of the run; names of categories are taken from it.
+      before: arrays of the run's predictions.npz that hold for new rows too.
     """
     from recon.report import decoded as page
 
@@ -162,7 +176,7 @@ def write(out: pathlib.Path, content: dict, arrays: dict, before: dict) -> pathl
             target.parent.mkdir(exist_ok=True)
             Image.fromarray((255 * picture).round().astype(np.uint8)).save(target)
     else:
-        arrays |= {k: before[k] for k in ('categories',) if k in before}
+        arrays |= before
         results.write_npz(out / 'predictions.npz', arrays)
     report = page.write(out, content, arrays)
     results.write_bytes(
@@ -232,23 +246,6 @@ def apply_all(runs: list, unseen: str | None, rows):
     return split, {'images': np.mean(list(decoded.values()), axis=0, dtype=np.float32)} | decoded
 
 
-def unknown_groups(cfg, kept: dict, rows) -> list[str]:
-    """A sentence where rows are of a session or run without statistics of its own."""
-    options = cfg.preprocess.get('normalise', {})
-    by = options.get('by', 'all')
-    if by == 'all':
-        return []
-    label = getattr(rows, by)
-    unknown = int((~np.isin(label, kept['stats/normalise/group'])).sum())
-    if not unknown:
-        return []
-    which = f'those of all fitted {by}s together' if options.unseen == 'pooled' else 'their own'
-    return [
-        f'{unknown} of {len(rows)} rows are of a {by} that the run was not fitted on: '
-        f'the mean and spread they are normalised by are {which}.'
-    ]
-
-
 def file_names(ids) -> list[str]:
     """A file's name for each entry: its id, with the row's number where ids are no names."""
     plain = [''.join(c if c.isalnum() or c in '-._' else '_' for c in str(i)) for i in ids]
@@ -286,4 +283,5 @@ def _tuples(value):
 
 
 if __name__ == '__main__':
+    pages.use()
     sys.exit(main(sys.argv[1:]))

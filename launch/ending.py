@@ -18,8 +18,9 @@ _OURS = pathlib.Path(__file__).resolve().parents[1] / 'recon'
 _DISK = (errno.ENOSPC, errno.EDQUOT)
 _USERS_CAUSE = (
     *_DISK,
-    *(errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG),
+    *(errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP),
 )
+_NOT_MADE = (errno.ENOENT, errno.EEXIST)  # ours, unless the folder cannot be made
 
 
 def speak() -> None:
@@ -40,10 +41,52 @@ def speak() -> None:
 
 @dataclasses.dataclass
 class Ended:
-    """How it went: `code` is the exit code, `stop` whether SIGTERM has come."""
+    """How it went: `code` is the exit code, `stop` whether SIGTERM has come.
+
+    `folder` is what the command writes, named by its `flag`: see `writes`.
+    """
 
     code: int = 0
     stop: bool = False
+    folder: pathlib.Path | None = None
+    flag: str = ''
+
+    def writes(self, folder, flag: str) -> pathlib.Path:
+        """The folder that `flag` names, which need not be there; makes nothing.
+
+        What the system says against that folder later on will name the flag too.
+
+        Raises:
+          RunFolderError: it cannot be made, since a file is in the way or nobody may write there.
+        """
+        path = pathlib.Path(os.path.abspath(folder))
+        self.folder, self.flag = path, flag
+        above = path
+        while not os.path.lexists(above):
+            above = above.parent
+        if not above.is_dir():
+            what = f'it cannot be made: {above} is no folder' if above != path else 'is no folder'
+            raise errors.RunFolderError(what, folder, f'name another {flag}')
+        if above != path and not os.access(above, os.W_OK | os.X_OK):
+            what = f'it cannot be made: nothing may be written in {above}'
+            raise errors.RunFolderError(what, folder, f'name another {flag}')
+        return pathlib.Path(folder)
+
+    def complaint(self, error: OSError) -> str | None:
+        """One line on what the user can mend of `error`; None where it is our own fault."""
+        name = error.filename if isinstance(error.filename, str) else None
+        known = (*_USERS_CAUSE, *(_NOT_MADE if self.folder and not self.folder.is_dir() else ()))
+        if error.errno not in known:
+            return None
+        what = os.strerror(error.errno) + (f': {name}' if name else '')
+        if error.errno in _DISK:
+            return f'{what} | free some space, and run again'
+        path = pathlib.Path(os.path.abspath(name)) if name else None
+        ours = path and self.folder
+        ours = ours and (path.is_relative_to(self.folder) or self.folder.is_relative_to(path))
+        if not ours and error.errno in _NOT_MADE:
+            return None
+        return f'{what} | name another {self.flag if ours else "folder"}, and run again'
 
 
 @contextlib.contextmanager
@@ -70,11 +113,10 @@ def exit_codes():
         print('interrupted; to be continued by the same command', file=sys.stderr)
         ended.code = 130
     except OSError as error:
-        if error.errno not in _USERS_CAUSE:
+        said = ended.complaint(error)
+        if said is None:
             raise
-        what = os.strerror(error.errno) + (f': {error.filename}' if error.filename else '')
-        remedy = 'free some space' if error.errno in _DISK else 'name another folder'
-        ended.code = _complain(f'{what} | {remedy}, and run again')
+        ended.code = _complain(said)
     except RuntimeError as error:
         if 'initialize backend' not in str(error):
             raise

@@ -13,6 +13,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
+from launch import small
 from recon.core import errors, lookup, results, settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -98,12 +99,13 @@ def module(path: pathlib.Path):
 
 
 def load(arguments: Arguments) -> ml_collections.ConfigDict:
-    """Runs get_config of the file, with its options.
+    """Runs get_config of the file, with its options; see launch/small.py for `smoke` beside others.
 
     Raises:
       ConfigError: an option that the file does not have.
     """
-    return call(module(arguments.config).get_config, arguments)
+    get_config = module(arguments.config).get_config
+    return small.load(lambda words: call(get_config, arguments.replace(options=words)), arguments)
 
 
 def call(function, arguments: Arguments):
@@ -183,6 +185,8 @@ def _sequence(text: str) -> tuple:
 def simulated_files(cfg, workdir: pathlib.Path):
     """Where the config names a layout, writes its simulated files to DIR/layout, once.
 
+    Of several subjects each has a folder of its own there.
+
     Yields:
       The config, with `dataset.path` set to them. If the run is refused before it begins, a DIR
       that was made for them goes again.
@@ -192,7 +196,7 @@ def simulated_files(cfg, workdir: pathlib.Path):
         return
     cfg, made = cfg.copy_and_resolve_references(), not workdir.exists()
     with cfg.unlocked():
-        cfg.dataset.path = str(workdir / 'layout')
+        cfg.dataset.path = str(workdir / 'layout' / ('{subject}' if several(cfg) else ''))
     results.state(workdir, cfg.to_dict())  # refuses before anything is written
     try:
         _write_layout(cfg, workdir)
@@ -203,15 +207,24 @@ def simulated_files(cfg, workdir: pathlib.Path):
         raise
 
 
+def several(cfg) -> tuple:
+    """The subjects of a run of several, each in a run of its own; () where it is of one."""
+    return tuple(cfg.get('subjects', ()))
+
+
 def _write_layout(cfg, workdir: pathlib.Path) -> None:
     if (workdir / 'layout').exists():
         return
     unfinished = workdir / f'layout.{os.getpid()}'  # two starts may write at once
     truth = unfinished.with_name(f'{unfinished.name}_truth')
     writer = lookup.find('recon.data.layouts', cfg.layout, 'layout')
-    writer.write(unfinished, subject=1, scale='toy', seed=cfg.seed)
+    places = {subject: unfinished / str(subject) for subject in several(cfg)}
+    for subject, place in (places or {cfg.dataset.get('subject', 1): unfinished}).items():
+        if not str(subject).isdigit():
+            raise errors.ConfigError(f'subject is {subject!r}', 'layout', 'wanted: a number')
+        writer.write(place, subject=int(subject), scale='toy', seed=cfg.seed)
     for folder, final in ((truth, 'layout_truth'), (unfinished, 'layout')):
         try:
             folder.rename(workdir / final)
-        except OSError:  # the other start was first, with the same files
+        except OSError:  # the other start was first, with the same files; or each has its own truth
             shutil.rmtree(folder, ignore_errors=True)

@@ -18,9 +18,9 @@ def write(out, content: dict, arrays: dict) -> pathlib.Path:
 
     Args:
       out: DIR2.
-      content: of decoded.json: title, asked, rows, entries, seen_images, notes.
+      content: of decoded.json: title, asked, rows, entries, seen_images, warnings, notes.
       arrays: image_id [n], and images [n h w 3] with any stage_<name>, or pred [n ...] with any
-        categories [k].
+        categories [k] and threshold [k].
 
     Returns:
       The page's path.
@@ -35,7 +35,7 @@ def write(out, content: dict, arrays: dict) -> pathlib.Path:
     )
     page = environment.get_template('decoded.html').render(
         glossary=words.GLOSSARY,
-        **{key: content[key] for key in ('title', 'notes', 'rows', 'entries')},
+        **{key: content[key] for key in ('title', 'warnings', 'notes', 'rows', 'entries')},
         run=content['asked']['run'],
         file=content['asked']['voxels'],
         seen=content['seen_images'],
@@ -68,10 +68,15 @@ def _likely(arrays: dict) -> dict | None:
     pred, names = arrays['pred'], arrays['categories']
     if pred.ndim != 2 or pred.shape[1] != len(names):
         return answers.build(arrays)
+    named = 'threshold' in arrays
     rows = []
     for row in range(min(len(pred), pictures.SHOWN)):
-        best = np.argsort(-pred[row], kind='stable')[:_LIKELY]
-        said = ', '.join(f'{names[k]} {pred[row, k]:.2f}' for k in best)
-        rows.append([tables.cell(arrays['image_id'][row], head=True), tables.cell(said)])
-    columns = [tables.column('Image'), tables.column('Decoded')]
-    return {'columns': columns, 'rows': rows}
+        order = np.argsort(-pred[row], kind='stable')
+        cells = [', '.join(f'{names[k]} {pred[row, k]:.2f}' for k in order[:_LIKELY])]
+        if named:
+            yes = [str(names[k]) for k in order if pred[row, k] > arrays['threshold'][k]]
+            cells = [', '.join(yes) or 'nothing', *cells]
+        rows.append([tables.cell(arrays['image_id'][row], head=True), *map(tables.cell, cells)])
+    headings = [('Named', 'above its threshold')] if named else []
+    columns = [tables.column('Image'), *(tables.column(*heading) for heading in headings)]
+    return {'columns': [*columns, tables.column('Highest scores')], 'rows': rows}

@@ -3,8 +3,10 @@
 `save` and `load` are for parameters that were fitted at once; `Keeper` for a training that goes on.
 """
 
+import contextlib
 import errno
 import json
+import logging as python_logging
 import os
 import pathlib
 import shutil
@@ -76,7 +78,7 @@ def load(path: pathlib.Path, fingerprint: str = ''):
     if not path.exists() or not kept.exists() or kept.read_text() != fingerprint:
         return None
     try:
-        with ocp.PyTreeCheckpointer() as checkpointer:
+        with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
             metadata = checkpointer.metadata(path).item_metadata
             arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata)
             return checkpointer.restore(path, restore_args=arguments)
@@ -84,6 +86,24 @@ def load(path: pathlib.Path, fingerprint: str = ''):
         raise errors.DataInvalid(
             f'cannot be read ({type(error).__name__})', path, 'remove this folder and run again'
         ) from error
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Silences the libraries below; of what they meet in a broken file one line of ours tells.
+
+    They log through absl as we do, so that lines are told apart by the file that they come from.
+    """
+    here = pathlib.Path(__file__).resolve().parents[1]
+    ours = lambda record: pathlib.Path(record.pathname).is_relative_to(here)  # noqa: E731
+    handlers = {*logging.get_absl_logger().handlers, *python_logging.getLogger().handlers}
+    for handler in handlers:
+        handler.addFilter(ours)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(ours)
 
 
 def forget(folder: pathlib.Path) -> None:
@@ -113,7 +133,10 @@ class Keeper:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=self._keep, cleanup_tmp_directories=True, create=False
         )
-        self._manager = ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
+        with _quiet():
+            self._manager = ocp.CheckpointManager(
+                self.folder, options=options, item_handlers=handlers
+            )
         return self
 
     def __exit__(self, kind, *_):
@@ -172,8 +195,9 @@ class Keeper:
         shapes, broken = jax.tree.map(ocp.utils.to_shape_dtype_struct, like), {}
         for step in reversed(self.steps):
             try:
-                self._refuse_another(step, shapes)
-                found = self._read(step, shapes)
+                with _quiet():
+                    self._refuse_another(step, shapes)
+                    found = self._read(step, shapes)
             except errors.ConfigError:
                 raise
             except Exception as error:  # noqa: BLE001  whatever Orbax meets in a broken file
@@ -208,7 +232,8 @@ class Keeper:
             return
         for step in steps if jax.process_index() == 0 else ():
             shutil.rmtree(self.folder / str(step), ignore_errors=True)
-        self._manager.reload()
+        with _quiet():
+            self._manager.reload()
 
     def _refuse_another(self, step: int, like) -> None:
         kept = _leaves(self._manager.item_metadata(step)['state'])

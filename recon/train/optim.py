@@ -127,6 +127,8 @@ def length(settings: dict, name: str = '', *, batch=None, examples=None, total=N
         'examples': (1, batch),
         'percent': (total and total / 100,),
     }
+    if batch is not None and batch < 1:
+        raise errors.ConfigError(f'batch is {batch!r}', 'settings', 'give 1 or more')
     if value < 0 or any(base is None for base in bases[unit]):
         raise errors.ConfigError(
             f'{keys[unit]} is {value!r}', 'settings', 'give it in steps, above 0'

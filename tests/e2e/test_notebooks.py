@@ -59,7 +59,7 @@ def test_the_second_notebook_runs(tmp_path):
 @pytest.mark.long
 def test_the_third_notebook_trains_and_decodes_new_scans(tmp_path):
     path = ROOT / 'colabs' / '03_train_on_tpu.ipynb'
-    said = execute(path, tmp_path, {"QUICK = ''": "QUICK = ',smoke'"})
+    said = execute(path, tmp_path, {"QUICK = ''": "QUICK = ',smoke,width=64,epochs=20'"})
     assert 'l1 on validation' in said and 'pixcorr' in said
     difference = float(said.split('largest difference to the run itself:')[1].split()[0])
     assert difference < 1e-5

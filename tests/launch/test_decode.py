@@ -2,7 +2,6 @@
 
 import json
 
-import ml_collections
 import numpy as np
 import PIL.Image
 import pytest
@@ -137,6 +136,16 @@ def test_a_run_that_is_not_done_is_refused(ridge, call, tmp_path, status):
     assert not (tmp_path / 'out').exists()
 
 
+def test_names_and_thresholds_of_categories_are_taken_along(tmp_path):
+    content = dict(title='', asked=dict(run='', voxels=''), rows=1, entries=1, seen_images=0)
+    arrays = {'image_id': np.arange(1), 'pred': np.array([[0.2, 0.6, 0.4]], np.float32)}
+    before = {'categories': np.array(['a', 'b', 'c']), 'threshold': np.array([0.1, 0.7, 0.3])}
+    page = decode.write(tmp_path, content | dict(warnings=[], notes=[]), arrays, before)
+    held = results.read_arrays(tmp_path / 'predictions.npz')
+    assert held['threshold'].tolist() == [0.1, 0.7, 0.3] and held['categories'][1] == 'b'
+    assert 'c, a' in page.read_text()
+
+
 def test_slips_end_with_one_line_and_write_nothing(ridge, call, tmp_path):
     run, brain = ridge
     fewer = saved(tmp_path / 'fewer.npz', brain.test.rows(slice(2)))
@@ -164,14 +173,41 @@ def test_names_of_files_are_ids_where_these_are_names():
     assert decode.file_names(np.array(['..', 'b'])) == ['00000_..', '00001_b']
 
 
-def test_a_session_that_was_not_fitted_is_said():
-    cfg = ml_collections.ConfigDict({'preprocess': {'normalise': dict(by='session', unseen='own')}})
-    kept = {'stats/normalise/group': np.array([1, 2])}
-    rows = type('Rows', (), {'session': np.array([1, 2, 7]), '__len__': lambda self: 3})()
-    (said,) = decode.unknown_groups(cfg, kept, rows)
-    assert said.startswith('1 of 3 rows are of a session') and said.endswith('their own.')
-    rows.session = np.array([1, 2, 2])
-    assert decode.unknown_groups(cfg, kept, rows) == []
+@pytest.mark.parametrize('factor', [1e20, 1e-4])
+def test_rows_that_are_nothing_like_those_of_the_training_are_said(
+    ridge, call, tmp_path, caplog, factor
+):
+    run, brain = ridge
+    voxels = brain.test.voxels.copy()
+    centre = brain.train.voxels.mean(0)
+    voxels[2] = centre + factor * (voxels[2] - centre)
+    np.save(tmp_path / 'a.npy', voxels)
+    assert call(run, tmp_path / 'a.npy', tmp_path / 'out')[0] == 0
+    (said,) = [r.getMessage() for r in caplog.records if r.levelname == 'WARNING']
+    assert said.startswith('1 of 10 rows lie far from')
+    told = json.loads((tmp_path / 'out' / 'decoded.json').read_text())
+    assert told['strange_rows'] == [2] and len(told['row_sizes']) == 10
+    assert told['warnings'] == [said] and f'row 2 ({told["row_sizes"][2]:.3g})' in said
+    assert 0.3 < told['row_sizes'][2] / factor < 3
+    assert 'Strange rows' in (tmp_path / 'out' / 'report.html').read_text()
+
+
+def test_usual_rows_are_not_called_strange(ridge, call, tmp_path):
+    run, brain = ridge
+    code, err = call(run, saved(tmp_path / 'a.npz', brain.test), tmp_path / 'out')
+    assert code == 0 and 'far from' not in err
+    told = json.loads((tmp_path / 'out' / 'decoded.json').read_text())
+    assert told['warnings'] == [] and 0.3 < min(told['row_sizes']) < max(told['row_sizes']) < 3
+    assert 'Strange rows' not in (tmp_path / 'out' / 'report.html').read_text()
+
+
+def test_a_place_that_cannot_be_made_is_refused_with_its_flag(ridge, call, tmp_path):
+    run, brain = ridge
+    file = saved(tmp_path / 'a.npz', brain.test)
+    (tmp_path / 'plain').write_text('')
+    for out in (tmp_path / 'plain', tmp_path / 'plain' / 'b', '/proc/none/b'):
+        code, err = call(run, file, out)
+        assert code == 2 and err.count('\n') == 1 and 'name another --out' in err, err
 
 
 def test_options_newer_than_the_run_get_their_defaults(ridge, tmp_path):

@@ -1,10 +1,13 @@
+import dataclasses
 import zipfile
 
+import ml_collections
 import numpy as np
 import pytest
 
 from launch import new_rows
-from recon.core import errors
+from recon.core import errors, types
+from recon.data.preprocess import normalise
 
 RANDOM = np.random.default_rng(0)
 XYZ = RANDOM.uniform(-60, 60, (6, 3)).astype(np.float32)
@@ -112,6 +115,91 @@ def test_relatives_of_nsd_are_refused_by_name_where_ids_cannot_tell():
     assert new_rows.refuse_seen(rows(image_id=held['image_id']), KEPT, {'source': 'nsd'}) == 0
     with pytest.raises(errors.LeakError):
         new_rows.refuse_seen(rows(image_id=np.arange(4)), KEPT, {'source': 'nsd'})
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [(b'1.5, 2.5\n', "begins with '1.5, 2'"), (b'', 'it is empty'), (b'\x80\x04]', 'neither')],
+)
+@pytest.mark.parametrize('name', ['a.npy', 'a.npz'])
+def test_text_under_another_name_is_told_without_talk_of_pickles(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(errors.DataInvalid, match=message) as caught:
+        new_rows.read(tmp_path / name)
+    assert 'numpy.save' in str(caught.value) and 'pickle' not in str(caught.value)
+
+
+def test_python_objects_are_told_without_talk_of_pickles(tmp_path):
+    np.save(tmp_path / 'a.npy', np.array([{}]))
+    with pytest.raises(errors.DataInvalid, match='it holds Python objects') as caught:
+        new_rows.read(tmp_path / 'a.npy')
+    assert 'pickle' not in str(caught.value)
+
+
+def prepared(n=8, order=('normalise',), **options):
+    """(preprocess, kept, rows of the same kind) of a run on rows of mean 5 and deviation 3."""
+    options = normalise.DEFAULTS | options
+    session = np.arange(n, dtype=np.int32) % 2
+    train = types.Split(
+        (5 + 3 * RANDOM.standard_normal((n, 6))).astype(np.float32), np.arange(n), session=session
+    )
+    stats = normalise.fit(options, type('Brain', (), {'train': train}))
+    kept = KEPT | {f'stats/normalise/{k}': v for k, v in stats.items()}
+    cfg = ml_collections.ConfigDict({'order': order, 'normalise': options})
+    return cfg, kept, train
+
+
+@pytest.mark.parametrize('options', [{}, {'by': 'session'}, {'method': 'minmax'}])
+def test_sizes_are_those_of_a_training_row(options):
+    cfg, kept, rows = prepared(40, **options)
+    found = new_rows.sizes(cfg, kept, rows)
+    assert found.shape == (40,) and 0.3 < np.median(found) < 1.2
+    assert new_rows.strange(found) == ([], '')
+    more = dataclasses.replace(rows, voxels=rows.voxels * np.float32(100))
+    assert (new_rows.sizes(cfg, kept, more) > new_rows.FAR).all()
+    assert new_rows.sizes(ml_collections.ConfigDict({'order': ()}), kept, rows) is None
+
+
+def test_values_that_overflow_once_normalised_are_refused():
+    cfg, kept, rows = prepared()
+    kept['stats/normalise/factor'] = 1e3 * kept['stats/normalise/factor']
+    voxels = rows.voxels.copy()
+    voxels[3] *= 1e37
+    with pytest.raises(errors.DataInvalid, match=r'row 3 .*e\+3[78], too large .*1 of 8 rows'):
+        new_rows.sizes(cfg, kept, dataclasses.replace(rows, voxels=voxels))
+
+
+def test_strange_rows_are_counted_and_the_first_are_named():
+    odd, said = new_rows.strange(np.array([1.0, 1e30, 0.001] + [9.0] * 5))
+    assert odd == [1, 2, 3, 4, 5, 6, 7] and said.startswith('7 of 8 rows')
+    assert 'row 1 (1e+30), 2 (0.001), 3 (9), 4 (9), 5 (9) ...' in said
+
+
+def test_statistics_of_their_own_need_a_session_and_more_than_one_row():
+    cfg, kept, rows = prepared(by='session', unseen='own')
+    new_rows.check_own(cfg, kept, rows)
+    for session, message in ((-1, '8 of 8 rows have no session'), (7, None)):
+        other = dataclasses.replace(rows, session=np.full(8, session, np.int32))
+        if message is None:
+            new_rows.check_own(cfg, kept, other)
+            continue
+        with pytest.raises(errors.DataInvalid, match=f'{message}.*--unseen=pooled'):
+            new_rows.check_own(cfg, kept, other)
+    single = dataclasses.replace(rows, session=np.array([0, 1, 0, 1, 7, 0, 1, 0], np.int32))
+    with pytest.raises(errors.DataInvalid, match='session 7 has a single row.*--unseen=pooled'):
+        new_rows.check_own(cfg, kept, single)
+    cfg.normalise.unseen = 'pooled'
+    new_rows.check_own(cfg, kept, single)
+
+
+def test_a_session_that_was_not_fitted_is_said():
+    cfg = ml_collections.ConfigDict({'normalise': dict(by='session', unseen='own')})
+    kept = {'stats/normalise/group': np.array([1, 2])}
+    rows = type('Rows', (), {'session': np.array([1, 2, 7]), '__len__': lambda self: 3})()
+    (said,) = new_rows.unknown_groups(cfg, kept, rows)
+    assert said.startswith('1 of 3 rows are of a session') and said.endswith('their own.')
+    rows.session = np.array([1, 2, 2])
+    assert new_rows.unknown_groups(cfg, kept, rows) == []
 
 
 @pytest.mark.parametrize('member', ['voxels', 'voxels.npy'])

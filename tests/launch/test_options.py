@@ -1,4 +1,6 @@
 import contextlib
+import errno
+import os
 import pathlib
 import signal
 import sys
@@ -122,3 +124,64 @@ def test_sigterm_is_remembered_where_a_library_swallows_the_exception():
         with contextlib.suppress(BaseException):  # as a callback inside a library does
             signal.raise_signal(signal.SIGTERM)
         assert ended.stop
+
+
+def test_a_folder_that_cannot_be_made_is_refused_with_its_flag(tmp_path, monkeypatch):
+    (tmp_path / 'file').write_text('')
+    (tmp_path / 'broken').symlink_to(tmp_path / 'nowhere')
+    ended = ending.Ended()
+    for place in ('file', 'file/a/b', 'broken', 'broken/a'):
+        with pytest.raises(errors.RunFolderError, match='is no folder.*name another --out'):
+            ended.writes(tmp_path / place, '--out')
+    assert ended.writes(tmp_path / 'new' / 'er', '--out') == tmp_path / 'new' / 'er'
+    assert not (tmp_path / 'new').exists()
+    monkeypatch.setattr(ending.os, 'access', lambda path, mode: False)
+    with pytest.raises(errors.RunFolderError, match='nothing may be written in .*--out'):
+        ended.writes(tmp_path / 'new', '--out')
+    ended.writes(tmp_path, '--out')  # what is there may only be read: a run that is done is shown
+
+
+@pytest.mark.parametrize('code', ['EACCES', 'EROFS', 'ENOTDIR', 'ENOENT', 'EEXIST', 'ENAMETOOLONG'])
+def test_what_the_system_says_of_the_folder_names_its_flag(tmp_path, capsys, code):
+    number = getattr(errno, code)
+    with ending.exit_codes() as ended:
+        ended.writes(tmp_path / 'out', '--workdir')
+        raise OSError(number, os.strerror(number), str(tmp_path / 'out' / 'lock'))
+    said = capsys.readouterr().err
+    assert ended.code == 2 and said.count('\n') == 1 and 'name another --workdir' in said
+
+
+def test_a_file_that_is_missing_elsewhere_or_later_is_our_own_fault(tmp_path):
+    for folder, name in ((tmp_path / 'out', '/elsewhere'), (tmp_path, str(tmp_path / 'lock'))):
+        with pytest.raises(FileNotFoundError), ending.exit_codes() as ended:
+            ended.writes(folder, '--workdir')
+            raise FileNotFoundError(errno.ENOENT, 'No such file', name)
+
+
+def test_a_permission_elsewhere_is_told_without_the_flag(tmp_path, capsys):
+    with ending.exit_codes() as ended:
+        ended.writes(tmp_path / 'out', '--workdir')
+        raise PermissionError(errno.EACCES, 'Permission denied', '/data/images.npy')
+    said = capsys.readouterr().err
+    assert ended.code == 2 and '/data/images.npy' in said and '--workdir' not in said
+
+
+def test_files_of_several_subjects_lie_apart(tmp_path):
+    cfg = resolved('--config.layout=digits69')
+    with options.simulated_files(cfg, tmp_path / 'one') as one:
+        assert one.dataset.path == str(tmp_path / 'one' / 'layout')
+    assert (tmp_path / 'one' / 'layout_truth').is_dir()
+    with cfg.unlocked():
+        cfg.subjects = (1, 3)
+    with options.simulated_files(cfg, tmp_path / 'two') as two:
+        assert two.dataset.path == str(tmp_path / 'two' / 'layout' / '{subject}')
+    for subject in (1, 3):
+        assert list((tmp_path / 'two' / 'layout' / str(subject)).glob('*.mat'))
+    with cfg.unlocked(), cfg.ignore_type():
+        cfg.subjects = ('S1',)
+    with (
+        pytest.raises(errors.ConfigError, match="subject is 'S1'"),
+        options.simulated_files(cfg, tmp_path / 'three'),
+    ):
+        pass
+    assert not (tmp_path / 'three').exists()

@@ -8,6 +8,7 @@ CONTENT = {
     'rows': 6,
     'entries': 3,
     'seen_images': 0,
+    'warnings': [],
     'notes': ['A note & more.'],
 }
 
@@ -36,6 +37,21 @@ def test_answers_are_a_table_of_the_likeliest_categories(tmp_path):
     assert 'dog 0.70, house 0.20, cat 0.10' in page
     plain = decoded.write(tmp_path, CONTENT, arrays).read_text()
     assert '0.7' in plain and 'dog' not in plain
+
+
+def test_labels_above_their_thresholds_are_named(tmp_path):
+    pred = np.array([[0.1, 0.7, 0.5], [0.1, 0.2, 0.3]], np.float32)
+    arrays = {'image_id': np.arange(2), 'pred': pred, 'categories': np.array(['cat', 'dog', 'hut'])}
+    arrays['threshold'] = np.array([0.2, 0.6, 0.4], np.float32)
+    page = decoded.write(tmp_path, CONTENT, arrays).read_text()
+    assert '>dog, hut<' in page.replace('</', '<') and 'nothing' in page
+    assert 'dog 0.70, hut 0.50, cat 0.10' in page
+
+
+def test_warnings_have_a_banner(tmp_path):
+    arrays = {'image_id': np.arange(1), 'images': np.zeros((1, 4, 4, 3), np.float32)}
+    page = decoded.write(tmp_path, CONTENT | {'warnings': ['Row 3 is < odd.']}, arrays).read_text()
+    assert 'Strange rows' in page and 'Row 3 is &lt; odd.' in page and 'banner bad' in page
 
 
 def test_only_the_first_pictures_of_many_are_on_the_page():

@@ -1,4 +1,5 @@
 import errno
+import logging
 import shutil
 
 import jax
@@ -110,6 +111,26 @@ def spoil(folder, how):
         if path.is_file():
             content = path.read_bytes()
             path.write_bytes(b'broken' if how == 'other bytes' else content[: len(content) // 2])
+
+
+@pytest.mark.parametrize('how', ['other bytes', 'cut short'])
+def test_of_a_damaged_checkpoint_our_own_line_alone_is_seen(tmp_path, caplog, how):
+    checkpoint.save(tmp_path / 'c', {'w': np.ones(3000)})
+    spoil(tmp_path / 'c', how)
+    with checkpoint.Keeper(tmp_path / 'k') as keeper:
+        keeper.save(4, a_state())
+        keeper.save(8, a_state().replace(step=np.int32(8)))
+    spoil(tmp_path / 'k' / '8', how)
+    caplog.clear()
+    with caplog.at_level('WARNING'):
+        with pytest.raises(errors.DataInvalid):
+            checkpoint.load(tmp_path / 'c')
+        with checkpoint.Keeper(tmp_path / 'k') as keeper:
+            keeper.restore(a_state())
+        said = [record.getMessage() for record in caplog.records]
+        assert len(said) == 1 and 'going on from step 4 instead' in said[0], said
+        logging.getLogger('another library').warning('still heard')
+    assert 'still heard' in caplog.text
 
 
 @pytest.mark.parametrize('how', ['other bytes', 'cut short', 'gone'])

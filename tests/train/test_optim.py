@@ -146,6 +146,9 @@ def test_two_units_at_once_and_units_without_their_base_are_refused():
         optim.length({'percent': 5})
     with pytest.raises(errors.ConfigError, match='steps is -3'):
         optim.length({'steps': -3})
+    for batch in (0, -2):
+        with pytest.raises(errors.ConfigError, match=f'batch is {batch}'):
+            optim.length({'epochs': 2}, batch=batch, examples=8)
 
 
 @pytest.mark.parametrize(
