@@ -62,8 +62,10 @@ def load(cfg, zoo: dict) -> dict:
         raise errors.DataMissing('no scheduler', file, 'fetch the whole folder of the pipeline')
     kind = cfg.get('scheduler', DEFAULTS['scheduler']) or None
     try:
-        scheduler = diffusion.read(json.loads(file.read_text()), kind)
-    except (ValueError, AttributeError) as error:
+        # Another solver's file does not say it: no release of Stable Diffusion starts PNDM so.
+        raw = ({'skip_prk_steps': True} if kind else {}) | json.loads(file.read_text())
+        scheduler = diffusion.read(raw, kind)
+    except (ValueError, TypeError) as error:
         raise errors.DataInvalid(f'cannot be read ({error})', file, 'fetch it again') from error
     plan(cfg, scheduler)
     loaded = {'unet': weights.load(folder, dtype=dtype)}
