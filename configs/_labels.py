@@ -41,6 +41,11 @@ def experiment(arg, dataset: dict, *, coverage, rate: float, train: str, least: 
     )
     if chosen.decoder not in DECODERS:
         raise ValueError(f'option decoder={chosen.decoder!r}; wanted {", ".join(DECODERS)}')
+    limits = dict(coverage=(0, 1), threshold=(0, 1), gamma=(0, None), rate=(0, None))
+    for key, (low, high) in (limits | dict(epochs=(1, None), batch=(1, None))).items():
+        if chosen[key] < low or (high is not None and chosen[key] > high):
+            most = '' if high is None else f' and at most {high}'
+            raise ValueError(f'option {key}={chosen[key]}; wanted {low} or more{most}')
     net = chosen.decoder == 'label_cnn'
     order = (*(('rois',) if chosen.rois else ()), 'normalise', 'repeats')
     cfg = common.experiment(

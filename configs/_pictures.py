@@ -3,6 +3,11 @@
 from configs import _labels, common
 
 SYSTEMS = ('pix2pix', 'cnn1d', 'cnn2d')
+NAMES = {  # options that are one of a few
+    'system': SYSTEMS,
+    'picture': ('flatmap', 'square'),
+    'condition': ('voxels', 'labels', 'both', 'none'),
+}
 # The first seed report, table 1, and what it quotes there from others, not their papers' figures.
 PUBLISHED = {'pix2pix': (0.010, 0.012), 'cnn1d': (-0.689, -0.551), 'cnn2d': (-0.675, -0.609)}
 LOSSES = (
@@ -52,8 +57,7 @@ def experiment(arg, dataset: dict, preprocess: dict, smaller: dict | None = None
     """
     given = {key: value for key, value in dataset.items() if key != 'name'}
     chosen = common.parse_arg(arg, **_USUAL | usual | given)
-    if chosen.system not in SYSTEMS:
-        raise ValueError(f'option system={chosen.system!r}; wanted {", ".join(SYSTEMS)}')
+    _check(chosen)
     if chosen.smoke or chosen.small:
         chosen.size = 32 if chosen.smoke else min(chosen.size, 64)
         chosen.width = 8 if chosen.smoke else min(chosen.width, 16)
@@ -79,6 +83,20 @@ def experiment(arg, dataset: dict, preprocess: dict, smaller: dict | None = None
         trained = cfg.generator.pix2pix
     trained.update({key: chosen[key] for key in ('batch', 'epochs') if chosen[key]})
     return _smaller(cfg, chosen, trained, smaller)
+
+
+def _check(chosen) -> None:
+    """Raises ValueError for options that no data can make fit."""
+    for key, known in NAMES.items():
+        if chosen[key] not in known:
+            raise ValueError(f'option {key}={chosen[key]!r}; wanted {", ".join(known)}')
+    if frozenset(chosen.losses.split('+')) not in [frozenset(sum_.split('+')) for sum_ in LOSSES]:
+        raise ValueError(f'option losses={chosen.losses!r}; wanted {", ".join(LOSSES)}')
+    for key, least in dict(size=1, width=1, side=0, batch=0, epochs=0).items():
+        if chosen[key] < least:
+            raise ValueError(f'option {key}={chosen[key]}; wanted {least} or more')
+    if chosen.system == 'pix2pix' and (chosen.size < 32 or chosen.size & (chosen.size - 1)):
+        raise ValueError(f'option size={chosen.size}; of pix2pix a power of 2, at least 32')
 
 
 def _labels_of(chosen) -> tuple[dict, dict]:

@@ -139,9 +139,8 @@ def check(cfg) -> None:
             raise errors.ConfigError(
                 f'generator.chain has {name}', 'config', 'it makes no picture: see cfg.vote'
             )
-    trained = experiment.task(cfg.decoder.name)
-    if hasattr(trained, 'check'):
-        trained.check(cfg.decoder, cfg.zoo)
+        check_task(name, cfg.generator[name], cfg.zoo)
+    check_task(cfg.decoder.name, cfg.decoder, cfg.zoo)
     among = [name for name in cfg.metrics if name.startswith(AMONG)]
     if cfg.score_rows and among:
         raise errors.ConfigError(
@@ -149,6 +148,13 @@ def check(cfg) -> None:
             'metrics',
             'repeats of an image tie in identification: leave it out, or score_rows=false',
         )
+
+
+def check_task(name: str, options, zoo) -> None:
+    """Asks the task of a trained system, where it has a `check`, whether the options can be."""
+    trained = experiment.task(name)
+    if hasattr(trained, 'check'):
+        trained.check(options, zoo)
 
 
 def check_metrics(cfg, brain=None) -> None:

@@ -137,6 +137,22 @@ def length(settings: dict, name: str = '', *, batch=None, examples=None, total=N
     return max(1, round(value * bases[unit][0] / over))
 
 
+def check(settings: dict, where: str = 'decoder') -> None:
+    """Refuses, before any row is known, an optimizer and a length that no training can have.
+
+    Args:
+      settings: those of `make`; epochs, steps or examples; batch.
+      where: the block of the config, for the message.
+
+    Raises:
+      ConfigError: a name, a value or a unit that does not fit, or no length at all.
+    """
+    steps = length(settings, batch=settings['batch'], examples=settings['batch'])
+    if steps is None:
+        raise errors.ConfigError('epochs and steps are 0', where, 'give one of them')
+    make(settings, steps)
+
+
 def _of_two_axes(params):
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 

@@ -60,6 +60,53 @@ def test_an_unknown_option_of_a_config_is_refused_by_name():
         resolved(ROOT / 'configs' / 'digits69_ridge.py', 'smok')
 
 
+@pytest.mark.parametrize(
+    ('name', 'options', 'text'),
+    [
+        ('simulated_pix2pix', 'losses=zz', 'losses=.zz.*adversarial.l1.l2'),
+        ('simulated_pix2pix', 'losses=l1+l1+', 'losses='),
+        ('simulated_pix2pix', 'picture=zz', 'picture=.zz.; wanted flatmap, square'),
+        ('simulated_pix2pix', 'condition=zz', 'condition=.zz.; wanted voxels, labels'),
+        ('simulated_pix2pix', 'size=0', 'size=0'),
+        ('simulated_pix2pix', 'size=48', 'size=48; .* power of 2'),
+        ('simulated_pix2pix', 'epochs=-1', 'epochs=-1; wanted 0 or more'),
+        ('simulated_cnn', 'system=zz', 'system=.zz.; wanted pix2pix, cnn1d'),
+        ('simulated_cnn', 'batch=-2', 'batch=-2'),
+        ('nsd_pix2pix', 'smoke,losses=zz', 'losses='),
+        ('simulated_labels', 'epochs=0', 'epochs=0; wanted 1 or more'),
+        ('simulated_labels', 'coverage=1.5', 'coverage=1.5; wanted 0 or more and at most 1'),
+        ('nsd_labels', 'rate=-0.1', 'rate=-0.1'),
+    ],
+)
+def test_an_option_that_no_data_can_make_fit_is_refused(name, options, text):
+    with pytest.raises(errors.ConfigError, match=text):
+        resolved(ROOT / 'configs' / f'{name}.py', options)
+
+
+def test_losses_may_stand_in_any_order():
+    path = ROOT / 'configs' / 'simulated_pix2pix.py'
+    pipeline.check(resolved(path, 'losses=l1+adversarial'))
+
+
+@pytest.mark.parametrize(
+    ('name', 'key', 'value'),
+    [
+        ('simulated_pix2pix', 'generator.pix2pix.losses', 'zz'),
+        ('simulated_pix2pix', 'generator.pix2pix.batch', '0'),
+        ('simulated_pix2pix', 'generator.pix2pix.epochs', '-1'),
+        ('simulated_cnn', 'decoder.loss', 'zz'),
+        ('simulated_labels', 'decoder.schedule', 'zz'),
+        ('simulated_mlp', 'decoder.batch', '0'),
+    ],
+)
+def test_options_of_a_trained_system_are_checked_before_any_data_are_read(name, key, value):
+    path = ROOT / 'configs' / f'{name}.py'
+    arguments = options.Arguments(path, None, None, {key: value})
+    cfg = options.resolve(arguments, pipeline.DEFAULTS)
+    with pytest.raises(errors.ConfigError, match=f'{key.rpartition(".")[2]} is'):
+        pipeline.check(cfg)
+
+
 def test_options_are_divided_by_name_and_a_list_stays_whole():
     given = 'path=/x,masks=none,set1,smoke,batches=16,32,width=8'
     own, others = common.divide(given, ('masks', 'batches'))

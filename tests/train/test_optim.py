@@ -152,6 +152,23 @@ def test_two_units_at_once_and_units_without_their_base_are_refused():
 
 
 @pytest.mark.parametrize(
+    ('settings', 'text'),
+    [
+        ({'epochs': 0, 'steps': 0}, 'epochs and steps are 0 .*generator.x'),
+        ({'epochs': -1}, 'epochs is -1'),
+        ({'epochs': 2, 'steps': 3}, 'are given'),
+        ({'epochs': 2, 'batch': 0}, 'batch is 0'),
+        ({'epochs': 2, 'schedule': 'cos'}, "schedule is 'cos'"),
+        ({'epochs': 2, 'learning_rate': -1.0}, 'learning_rate is -1'),
+    ],
+)
+def test_a_training_that_cannot_be_is_refused_without_its_rows(settings, text):
+    optim.check({'batch': 4, 'epochs': 0.01})
+    with pytest.raises(errors.ConfigError, match=text):
+        optim.check({'batch': 4} | settings, 'generator.x')
+
+
+@pytest.mark.parametrize(
     ('settings', 'steps', 'text'),
     [
         ({'optimizer': 'adamm'}, 9, "optimizer is 'adamm' .*adamw, adam, sgd"),

@@ -36,7 +36,8 @@ def fit(decoder, cfg, job: jobs.Job, rng) -> dict:
       Stopped: `job.stop()` was true; the same call goes on from there.
     """
     settings = {key: cfg.get(key, value) for key, value in decoder.DEFAULTS.items()}
-    _check(settings, job)
+    _check(settings)
+    _check_job(settings, job)
     job = job.with_validation(settings['validation'])
     net, x = decoder.build(settings, job.target.shape[1:]), decoder.rows(settings, job.voxels)
     lengths = {'batch': settings['batch'], 'examples': len(job)}
@@ -89,6 +90,14 @@ def fit(decoder, cfg, job: jobs.Job, rng) -> dict:
     return params
 
 
+def check(decoder, cfg) -> None:
+    """Raises ConfigError for what can be known before any data are read; arguments as of `fit`."""
+    settings = {key: cfg.get(key, value) for key, value in decoder.DEFAULTS.items()}
+    _check(settings)
+    decoder.build(settings, (16, 16, 3))
+    optim.check(settings)
+
+
 def loss(net, kind: str, params: dict, batch: dict, rng):
     """What is minimised, of the logits of pixels: mean over everything."""
     logits = net.apply({'params': params}, batch['voxels'], True, rngs={'dropout': rng})
@@ -121,17 +130,23 @@ def _claimed(settings: dict, job: jobs.Job, x: np.ndarray) -> dict:
     return kept | shapes | {'seed': job.seed}
 
 
-def _check(settings: dict, job: jobs.Job) -> None:
-    def refuse(key, remedy):
-        raise errors.ConfigError(f'decoder.{key} is {settings[key]!r}', 'config', remedy)
+def _refuse(settings: dict, key: str, remedy: str):
+    raise errors.ConfigError(f'decoder.{key} is {settings[key]!r}', 'config', remedy)
 
+
+def _check(settings: dict) -> None:
     if settings['loss'] not in LOSSES:
-        refuse('loss', f'one of {", ".join(map(repr, LOSSES))}')
+        _refuse(settings, 'loss', f'one of {", ".join(map(repr, LOSSES))}')
     for key, least in (('batch', 2), ('norm_batches', 1), ('log_every', 1), ('predict_batch', 1)):
         if settings[key] < least:
-            refuse(key, f'at least {least}')
+            _refuse(settings, key, f'at least {least}')
+    if not 0 <= settings['validation'] < 1:
+        _refuse(settings, 'validation', '0 to 1, without 1')
+
+
+def _check_job(settings: dict, job: jobs.Job) -> None:
     if settings['patience'] >= 0 and job.validation is None and not settings['validation']:
-        refuse('patience', 'it needs rows to validate on: validation above 0')
+        _refuse(settings, 'patience', 'it needs rows to validate on: validation above 0')
     target = job.target
     if target.ndim != 4 or not (target.min() >= 0 and target.max() <= 1):
         raise errors.DataInvalid(

@@ -35,7 +35,8 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
       Stopped: see loop.fit.
     """
     options = {key: cfg.get(key, value) for key, value in label_cnn.DEFAULTS.items()}
-    _check(options, job.target)
+    _check_labels(job.target)
+    _check(options)
     job = job.with_validation(options['validation'])
     net = label_cnn.build(options, job.target.shape[1:])
     rows = label_cnn.channels(job.voxels, net)
@@ -86,6 +87,14 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
     }
 
 
+def check(cfg, zoo) -> None:
+    """Raises ConfigError for what can be known before any data are read."""
+    options = {key: cfg.get(key, value) for key, value in label_cnn.DEFAULTS.items()}
+    _check(options)
+    label_cnn.build(options, (1,))
+    optim.check(options)
+
+
 def loss(net, options: dict, params: dict, batch: dict, rng):
     """Focal loss of one batch, norms by the batch."""
     logits = net.apply({'params': params}, batch['voxels'], rngs={'dropout': rng})
@@ -118,13 +127,16 @@ def _plain(options: dict) -> dict:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
 
 
-def _check(options: dict, target) -> None:
+def _check_labels(target) -> None:
     if target.ndim != 2 or not np.isin(target, (0, 1)).all():
         raise errors.DataInvalid(
             f'labels have shape {target.shape} and lie in {target.min()} to {target.max()}',
             'label_cnn',
             'wanted [rows, categories] of 0 and 1: threshold the coverage first',
         )
+
+
+def _check(options: dict) -> None:
     for key, low, high in (('gamma', 0, math.inf), ('alpha', 0, 1), ('drop_after', 0, math.inf)):
         if not low <= options[key] <= high or (key == 'alpha' and options[key] == 1):
             raise errors.ConfigError(

@@ -197,6 +197,13 @@ def _claimed(settings: dict, job: jobs.Job) -> dict:
     return kept | shapes | {'seed': job.seed}
 
 
+def check(cfg, zoo) -> None:
+    """Raises ConfigError for what can be known before any data are read."""
+    settings = {key: cfg.get(key, value) for key, value in mlp.DEFAULTS.items()}
+    _check(settings, (1, 1, 1))
+    optim.check(settings)
+
+
 def _check(settings: dict, shape: tuple) -> None:
     def refuse(key, remedy):
         raise errors.ConfigError(f'decoder.{key} is {settings[key]!r}', 'config', remedy)

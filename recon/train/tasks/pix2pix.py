@@ -75,6 +75,16 @@ def fit(cfg, job: jobs.Job, rng) -> dict:
     return finish(state, draws) | _accuracy(job.folder)
 
 
+def check(cfg, zoo) -> None:
+    """Raises ConfigError for what can be known before any data are read."""
+    settings = {key: cfg.get(key, value) for key, value in pix2pix.DEFAULTS.items()}
+    _terms(settings)
+    if settings['condition'] not in pix2pix.CONDITIONS:
+        _refuse(settings, 'condition', f'one of {", ".join(pix2pix.CONDITIONS)}')
+    pix2pix.build(settings, (settings['size'], settings['size'], 3))
+    optim.check(settings, 'generator.pix2pix')
+
+
 def reads(cfg) -> tuple[str, ...]:
     """Names of the decoded arrays that are wanted besides voxels."""
     if cfg.get('condition', pix2pix.DEFAULTS['condition']) not in ('labels', 'both'):
@@ -245,25 +255,10 @@ def _checked(settings: dict, job: jobs.Job) -> tuple[str, ...]:
     Raises:
       ConfigError, DataInvalid: see `fit`.
     """
-
-    def refuse(key, remedy):
-        raise errors.ConfigError(f'generator.pix2pix.{key} is {settings[key]!r}', 'config', remedy)
-
-    terms = tuple(name.strip() for name in settings['losses'].split('+'))
-    if not set(terms) <= set(pix2pix.LOSSES) or len(set(terms)) < len(terms):
-        refuse('losses', f"a sum of {', '.join(pix2pix.LOSSES)}, for example 'adversarial+l1'")
-    if settings['adversarial'] not in losses.ADVERSARIAL:
-        refuse('adversarial', f'one of {", ".join(losses.ADVERSARIAL)}')
-    for key, least in (('batch', 1), ('jitter', 1), ('noise', 0), ('l1', 0), ('l2', 0)):
-        if not settings[key] >= least:
-            refuse(key, f'at least {least}')
-    if settings['norm_batches'] < 1:
-        refuse('norm_batches', 'at least 1')
-    if not 0 <= settings['ema'] < 1:
-        refuse('ema', '0 to 1, without 1')
+    terms = _terms(settings)
     watched = job.validation is not None or settings['validation']
     if settings['patience'] >= 0 and not watched:
-        refuse('patience', 'it needs rows to validate on: validation above 0')
+        _refuse(settings, 'patience', 'it needs rows to validate on: validation above 0')
     target = job.target
     if target.ndim != 4 or target.min() < 0 or target.max() > 1:
         raise errors.DataInvalid(
@@ -272,4 +267,26 @@ def _checked(settings: dict, job: jobs.Job) -> tuple[str, ...]:
             'pix2pix.fit',
             'wanted [rows, height, width, channels] in [0, 1]',
         )
+    return terms
+
+
+def _refuse(settings: dict, key: str, remedy: str):
+    raise errors.ConfigError(f'generator.pix2pix.{key} is {settings[key]!r}', 'config', remedy)
+
+
+def _terms(settings: dict) -> tuple[str, ...]:
+    """The terms of the loss; refuses options that no data can make fit."""
+    refuse = functools.partial(_refuse, settings)
+    terms = tuple(name.strip() for name in settings['losses'].split('+'))
+    if not set(terms) <= set(pix2pix.LOSSES) or len(set(terms)) < len(terms):
+        refuse('losses', f"a sum of {', '.join(pix2pix.LOSSES)}, for example 'adversarial+l1'")
+    if settings['adversarial'] not in losses.ADVERSARIAL:
+        refuse('adversarial', f'one of {", ".join(losses.ADVERSARIAL)}')
+    least = dict(batch=1, jitter=1, noise=0, l1=0, l2=0, norm_batches=1, log_every=1)
+    for key, value in least.items():
+        if not settings[key] >= value:
+            refuse(key, f'at least {value}')
+    for key in ('ema', 'validation'):
+        if not 0 <= settings[key] < 1:
+            refuse(key, '0 to 1, without 1')
     return terms

@@ -44,5 +44,9 @@ def test_what_does_not_fit_is_refused(tmp_path):
     for change in ({'loss': 'l3'}, {'batch': 1}, {'patience': 2, 'validation': 0.0}):
         with pytest.raises(errors.ConfigError, match=next(iter(change))):
             task.fit(SMALL | change, job(tmp_path), jax.random.key(0))
+    for wrong in ({'loss': 'l3'}, {'batch': 1}, {'epochs': -1}, {'up': (1,)}, {'validation': 1}):
+        with pytest.raises(errors.ConfigError, match=next(iter(wrong))):
+            task.check(SMALL | {'steps': 0, 'epochs': 2} | wrong, {})
+    task.check(SMALL, {})
     with pytest.raises(errors.DataInvalid, match=r'\[0, 1\]'):
         task.fit(SMALL, job(tmp_path, target=np.full((60, 16, 16, 3), 2.0)), jax.random.key(0))

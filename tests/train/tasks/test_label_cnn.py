@@ -139,6 +139,10 @@ def test_a_step_drops_and_a_prediction_does_not():
 def test_options_that_do_not_fit_are_refused(options, message, tmp_path):
     with pytest.raises(errors.ConfigError, match=message):
         fitted(tmp_path, **options)
+    if 'validation' not in options:
+        with pytest.raises(errors.ConfigError, match=message):
+            label_cnn.check(SMALL | options, {})
+    label_cnn.check(SMALL, {})
 
 
 def test_shares_in_place_of_labels_are_refused(tmp_path):

@@ -260,6 +260,13 @@ def test_options_that_do_not_fit_are_refused(options, text, tmp_path):
         mlp.fit(CFG | options, made(tmp_path), RNG)
 
 
+def test_what_no_data_can_make_fit_is_refused_without_any():
+    mlp.check(CFG, {})
+    for wrong in ({'loss': 'l3'}, {'batch': 0}, {'ema': 1.0}, {'epochs': -1}, {'schedule': 'x'}):
+        with pytest.raises(errors.ConfigError, match=f'{next(iter(wrong))} is'):
+            mlp.check(CFG | {'steps': 0, 'epochs': 2} | wrong, {})
+
+
 @pytest.mark.long
 def test_with_average_accumulation_and_upsampler_it_still_beats_the_mean(tmp_path):
     cfg = CFG | {

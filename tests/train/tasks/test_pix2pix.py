@@ -231,6 +231,13 @@ def test_options_that_do_not_fit_are_refused(tmp_path):
     for change in changes:
         with pytest.raises(errors.ConfigError):
             task.fit(SMALL | change, job(tmp_path), jax.random.key(0))
+        if 'patience' not in change:  # rows to validate on may be the data set's own
+            with pytest.raises(errors.ConfigError):
+                task.check(SMALL | change, {})
+    task.check(SMALL, {})
+    for change in ({'size': 0}, {'steps': -1}, {'condition': 'voxel'}, {'log_every': 0}):
+        with pytest.raises(errors.ConfigError, match=f'{next(iter(change))} is'):
+            task.check(SMALL | change, {})
     for wrong in ({'target': np.full((6, 32, 32, 3), 2.0)}, {'voxels': np.zeros((6, 9))}):
         with pytest.raises(errors.DataInvalid):
             task.fit(SMALL, job(tmp_path, **wrong), jax.random.key(0))
