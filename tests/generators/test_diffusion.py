@@ -280,3 +280,29 @@ def test_one_plan_is_traced_once_for_all_strengths_of_its_length():
     for steps, strength in ((10, 0.5), (50, 0.1), (5, 1.0)):
         run(diffusion.plan(config, steps, strength), jnp.ones((1, 2, 2, 1)))
     assert len(count) == 1
+
+
+def test_gradients_that_are_cut_go_on_to_the_latents_that_are_named():
+    plan = diffusion.plan(diffusion.read(V1), 6)
+    random = np.random.default_rng(0)
+    start, goal = random.standard_normal((2, 1, 2, 2, 3)).astype(np.float32)
+
+    def loss(x, gain, **how):
+        denoise = lambda x, t: gain * net(jnp, x, t)  # noqa: E731
+        clean = diffusion.sample(denoise, plan, diffusion.begin(plan, x), **how)
+        return ((clean - goal) ** 2).sum()
+
+    def slopes(**how):
+        def total(x, gain):
+            named = {'through': x} if how.pop('named', False) else {}
+            return loss(x, gain, **how, **named)
+
+        return jax.jit(jax.value_and_grad(total, (0, 1)))(start, 1.0)
+
+    whole, cut, named = slopes(), slopes(last=2), slopes(last=2, named=True)
+    np.testing.assert_allclose([cut[0], named[0]], whole[0], rtol=1e-6)
+    assert not cut[1][0].any() and np.abs(named[1][0]).max() > 0.01
+    np.testing.assert_allclose(named[1][1], cut[1][1], rtol=1e-6)
+    assert abs(cut[1][1] / whole[1][1] - 1) > 0.01
+    # All steps are the last ones: nothing is cut.
+    np.testing.assert_allclose(slopes(last=99, named=True)[1][0], whole[1][0], rtol=1e-5)
