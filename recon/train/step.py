@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from recon.core import compiler
 from recon.train import state as states
 
 
@@ -52,7 +53,12 @@ def single(
 def compiled(step, like: states.State | None):
     """`step(state, batch, rng)` jitted, its state donated and returned where `like` lies."""
     where = None if like is None else jax.tree.map(lambda leaf: leaf.sharding, like)
-    return jax.jit(step, donate_argnums=0, out_shardings=where and (where, None))
+    return jax.jit(
+        step,
+        donate_argnums=0,
+        out_shardings=where and (where, None),
+        compiler_options=compiler.options(),
+    )
 
 
 def _accumulated(gradient, parts: int):

@@ -1,0 +1,24 @@
+"""What XLA's compiler is told besides the program."""
+
+import functools
+
+import jax
+
+# jaxlib 0.10 gives convolutions on CPU to YNNPACK, which takes two to six times as long as Eigen
+# for kernels and pictures of odd sizes, backwards above all; no value is the empty list.
+_PLAIN = {'xla_cpu_experimental_ynn_fusion_type': ''}
+
+
+@functools.lru_cache(maxsize=1)
+def options() -> dict | None:
+    """`compiler_options` of jax.jit for programs that convolve; None where nothing is to be said.
+
+    On CPU alone, and where this XLA knows the option.
+    """
+    if jax.default_backend() != 'cpu':
+        return None
+    try:
+        jax.jit(lambda x: x, compiler_options=_PLAIN).lower(0.0).compile()
+    except jax.errors.JaxRuntimeError:  # an older or a newer XLA
+        return None
+    return _PLAIN
