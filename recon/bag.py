@@ -45,15 +45,21 @@ def run(cfg, workdir, stop=lambda: False, shared=None) -> pathlib.Path:
         return several.run(cfg, workdir, kind, ones, run, cohort.gather, stop, shared)
     if not cfg.members:
         return pipeline.run(cfg, workdir, stop, shared)
-    ones = {name: member(cfg, name) for name in cfg.members}
+    ones = {name: member(cfg, name) for name in names(cfg)}
     return several.run(cfg, workdir, 'members', ones, pipeline.run, gather, stop, shared)
 
 
 def _check(cfg) -> None:
     if not cfg.members:
         pipeline.check(cfg)
-    for name in cfg.members:
+    for name in names(cfg):
         member(cfg, name)
+
+
+def names(cfg) -> list[str]:
+    """The members, by number where all their names are numbers."""
+    known = list(cfg.members)
+    return sorted(known, key=int) if all(name.isdecimal() for name in known) else known
 
 
 def member(cfg, name: str) -> ml_collections.ConfigDict:
@@ -90,7 +96,7 @@ def _merge(plain: dict, own: dict) -> dict:
 
 def gather(cfg, folder: results.Run) -> None:
     """Votes, scores what was chosen and what the controls' votes chose, writes DIR's own files."""
-    held = several.read(folder, 'members', cfg.members)
+    held = several.read(folder, 'members', names(cfg))
     arrays = join(cfg, {name: one['arrays'] for name, one in held.items()})
     folder.npz('reconstructions.npz', arrays)
     first = next(iter(held.values()))['scores']
@@ -165,7 +171,7 @@ def controls(cfg, folder: pathlib.Path, arrays: dict) -> dict:
     """
     found = {}
     for name in paired.AGAINST:
-        files = {m: folder / 'members' / m / 'controls' / f'{name}.npz' for m in cfg.members}
+        files = {m: folder / 'members' / m / 'controls' / f'{name}.npz' for m in names(cfg)}
         members = {m: results.read_arrays(file) for m, file in files.items()}
         if not all(members.values()):
             continue
@@ -181,23 +187,23 @@ def _voted(cfg, arrays: dict, members: dict) -> dict:
     """What scores.json says of the choice; puts the low-level cosine into `members`."""
     if 'vote_choice' not in arrays:
         return {}
-    names, (net, layer) = list(cfg.members), _eyes(cfg)
-    if all(f'stage_low_{name}' in arrays for name in names):
+    known, (net, layer) = names(cfg), _eyes(cfg)
+    if all(f'stage_low_{name}' in arrays for name in known):
         truth = vote.vectors(arrays['truth'], net, cfg.zoo, layer)
         key = f'low_cosine_{net.replace("/", "_")}'
-        for name in names:
+        for name in known:
             seen = vote.vectors(arrays[f'stage_low_{name}'], net, cfg.zoo, layer)
             members[name][key] = float(np.nanmean(vote.cosines(seen, truth)))
     ids = arrays.get('row_image_id', arrays['image_id'])
     chosen = zip(ids.tolist(), arrays['vote_choice'], strict=True)
-    return {'vote': {str(i): names[k] for i, k in chosen}, 'vote_rule': cfg.vote.rule}
+    return {'vote': {str(i): known[k] for i, k in chosen}, 'vote_rule': cfg.vote.rule}
 
 
 def _on_training(cfg, folder: results.Run, score) -> dict:
     """Scores of the vote on training images, where each member left all that it was scored on."""
     file = 'train_examples.npz'
-    members = {m: results.read_arrays(folder.dir / 'members' / m / file) for m in cfg.members}
-    scored = [results.read(folder.dir / 'members' / m)['scores'] for m in cfg.members]
+    members = {m: results.read_arrays(folder.dir / 'members' / m / file) for m in names(cfg)}
+    scored = [results.read(folder.dir / 'members' / m)['scores'] for m in names(cfg)]
     counts = {e['n'] for s in scored for e in (s.get('scores_train') or {}).values()}
     if not all(members.values()) or counts != {len(next(iter(members.values()))['truth'])}:
         return {}

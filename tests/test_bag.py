@@ -5,9 +5,12 @@ import pytest
 
 from launch import decode, main, options
 from recon import bag, pipeline
-from recon.core import errors, results
+from recon.core import errors, image, results
 from recon.data.datasets import digits69
 from recon.data.layouts import digits69 as layout
+from recon.generators import vote
+from recon.metrics import paired
+from tests import painters
 
 MEMBERS = {
     'all': {'decoder': {'penalties': (10.0, 100.0)}},
@@ -94,6 +97,94 @@ def test_data_that_are_missing_leave_no_folder(tmp_path):
     with pytest.raises(errors.DataMissing):
         bag.run(cfg, tmp_path / 'a')
     assert not (tmp_path / 'a').exists()
+
+
+VOTERS = {
+    'few': {'preprocess': {'order': ('normalise', 'select'), 'select': {'by': 'ncsnr', 'k': 20}}},
+    'all': {'generator': {'prior': {'noise': 0.6}}},
+    'half': {'decoder': {'penalties': (1e5,)}},
+}
+
+
+def voting(folder, patch, members, vote, **more):
+    painters.plant(patch, folder)
+    cfg = painters.config(members=members, vote=vote, **more)
+    cfg.targets.z_clip = dict(net='tiny/clip', layer='image_embeds')
+    bag.run(cfg, folder / 'run')
+    return folder / 'run'
+
+
+@pytest.fixture(scope='module')
+def voted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('vote')
+    with pytest.MonkeyPatch.context() as patch:
+        more = dict(score_train=True, train_scored=14, baselines=('mean_image', *paired.AGAINST))
+        yield voting(folder, patch, VOTERS, {'rule': 'own', 'low': 'low'}, **more)
+
+
+def seen(images):
+    return vote.vectors(image.to_float(images), 'tiny/clip', {'path': '', 'dtype': 'float32'})
+
+
+def test_members_stand_in_the_order_of_their_numbers():
+    cfg = painters.config(members={'100': {}, '92': {}, '94': {}})
+    assert bag.names(cfg) == ['92', '94', '100']
+
+
+@pytest.mark.long
+def test_each_picture_is_that_of_the_member_most_like_its_own_low_level_picture(voted):
+    own = results.read(voted)
+    arrays, names = own['arrays'], sorted(VOTERS)
+    members = [results.read(voted / 'members' / name)['arrays'] for name in names]
+    cosine = np.stack(
+        [vote.cosines(seen(one['images']), seen(one['stage_low'])) for one in members], 1
+    )
+    np.testing.assert_allclose(arrays['vote_cosine'], cosine, atol=1e-4)
+    best = cosine.argmax(1)
+    np.testing.assert_array_equal(arrays['vote_choice'], best)
+    for row, k in enumerate(best):
+        np.testing.assert_array_equal(arrays['images'][row], members[k]['images'][row])
+        assert own['scores']['vote'][str(arrays['image_id'][row])] == names[k]
+    for k, name in enumerate(names):
+        np.testing.assert_array_equal(arrays[f'stage_low_{name}'], members[k]['stage_low'])
+        found = own['scores']['members'][name]['low_cosine_tiny_clip']
+        truth = vote.cosines(seen(members[k]['stage_low']), seen(arrays['truth']))
+        assert found == pytest.approx(truth.mean(), abs=1e-4)
+
+
+@pytest.mark.long
+def test_controls_and_training_images_go_through_the_same_vote(voted):
+    held = results.read(voted)['scores']
+    assert set(held['baselines']) == {'mean_image', *paired.AGAINST}
+    assert list(held['differences']) == list(paired.AGAINST)
+    folders = [voted / 'members' / name for name in sorted(VOTERS)]
+    silent = [results.read_arrays(f / 'controls' / 'zero_voxels.npz') for f in folders]
+    cosine = [vote.cosines(seen(one['images']), seen(one['stage_low'])) for one in silent]
+    chosen = [image.to_float(silent[k]['images'])[i] for i, k in enumerate(np.argmax(cosine, 0))]
+    truth = results.read_arrays(voted / 'reconstructions.npz')['truth']
+    wrong = np.square(np.stack(chosen) - truth).mean()
+    assert held['baselines']['zero_voxels']['mse']['mean'] == pytest.approx(wrong, rel=1e-4)
+    assert held['scores_train']['mse']['n'] == 14 and set(held['members_train']) == set(VOTERS)
+
+
+@pytest.mark.long
+def test_the_page_of_a_vote_shows_every_member_and_marks_the_chosen(voted):
+    page = (voted / 'report.html').read_text()
+    assert page.count('<figure class="chosen">') == 8
+    for words in ('The vote', 'Pictures won', 'low-level picture, cosine similarity', 'half'):
+        assert words in page, words
+
+
+@pytest.mark.long
+def test_by_the_decoded_vector_a_picture_is_like_what_the_brain_said(tmp_path, monkeypatch):
+    two = {name: VOTERS[name] for name in ('all', 'half')}
+    run = voting(tmp_path, monkeypatch, two, {'rule': 'decoded'}, baselines=('mean_image',))
+    arrays = results.read_arrays(run / 'reconstructions.npz')
+    members = [results.read_arrays(run / 'members' / n / 'reconstructions.npz') for n in two]
+    said = np.mean([one['z_clip_pred'] for one in members], 0)
+    cosine = np.stack([vote.cosines(seen(one['images']), said) for one in members], 1)
+    np.testing.assert_array_equal(arrays['vote_choice'], cosine.argmax(1))
+    assert 'low_cosine_tiny_clip' not in results.read(run)['scores']['members']['half']
 
 
 def test_without_members_it_is_the_experiment_itself(file, tmp_path, monkeypatch):
