@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
 
             for run in sweep['runs']:  # a queue full of commands that end at once helps nobody
                 options.resolve(run['arguments'], pipeline.DEFAULTS)
-            print('\n'.join(command(run, workdir) for run in sweep['runs']))
+            print('\n'.join(dict.fromkeys(command(run, workdir) for run in sweep['runs'])))
         else:
             ended.writes(workdir, '--workdir')
             print(f'table: {run_all(sweep, workdir, lambda: ended.stop)}')
@@ -64,7 +64,8 @@ def main(argv: list[str]) -> int:
 def plan(arguments: options.Arguments, grids: dict[str, list[str]]) -> dict:
     """What to run: {'title', 'runs': [{'name', 'arguments', ...}]}, and the keys of PLAIN.
 
-    A run may have a 'label' for the table, and 'published' and 'published_train' {metric: text}.
+    A run may have a 'label' for the table, and 'published' and 'published_train' {metric: text}; a
+    'folder' in the place of its name, and there a 'part' ('members/92') whose figures are meant.
 
     Raises:
       ConfigError: neither a grid nor a `get_sweep`, or an empty grid.
@@ -104,11 +105,21 @@ def split(values: str) -> list[str]:
     return list(dict.fromkeys(part for part in parts if part))
 
 
+def _folder(run: dict) -> str:
+    """Where a run is, in DIR: several rows of a table may be of one."""
+    return run.get('folder', run['name'])
+
+
 def command(run: dict, workdir: pathlib.Path) -> str:
     """The shell command of one run."""
     arguments = run['arguments']
     config = f'{arguments.config}' + (f':{arguments.options}' if arguments.options else '')
-    words = ['python', 'launch/main.py', f'--config={config}', f'--workdir={workdir / run["name"]}']
+    words = [
+        'python',
+        'launch/main.py',
+        f'--config={config}',
+        f'--workdir={workdir / _folder(run)}',
+    ]
     words += [f'--config.{key}={value}' for key, value in arguments.overrides.items()]
     return shlex.join(words)
 
@@ -123,14 +134,14 @@ def run_all(sweep: dict, workdir: pathlib.Path, stop) -> pathlib.Path:
     rows, series = [], []
     resolved = [options.resolve(run['arguments'], pipeline.DEFAULTS) for run in sweep['runs']]
     for run, cfg in zip(sweep['runs'], resolved, strict=True):
-        folder = workdir / run['name']
+        folder = workdir / _folder(run)
         try:
             with options.simulated_files(cfg, folder) as cfg:
                 bag.run(cfg, folder, stop)
         except errors.UserError as error:
             what = f'run {run["name"]}: {error.what}'
             raise type(error)(what, error.where, error.remedy) from error
-        kept = results.read(folder)
+        kept = results.read(folder / run.get('part', ''))
         rows.append(row(run, kept, cfg, sweep['choose']))
         rows[-1]['scores'] |= learning.entries(kept, sweep['facts'])
         if sweep['figure']:
@@ -171,7 +182,7 @@ def row(run: dict, kept: dict, cfg, choose: str = '') -> dict:
         'published': run.get('published', {}),
         'data': measured_on(held['protocol']['data'], cfg),
         'n': held['n'],
-        'workdir': run['name'],
+        'workdir': str(pathlib.PurePath(_folder(run), run.get('part', ''))),
     }
     for key in ('scores_train', 'extra_tests'):
         if held.get(key):

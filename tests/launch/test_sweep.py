@@ -210,3 +210,34 @@ def test_a_table_of_shen_ends_in_a_page_with_pictures_of_every_run(tmp_path):
     # 6 natural, shapes, imagined and training images, 5 letters; the truth and five runs of each
     assert page.count('<img') == (4 * 6 + 5) * 6
     assert 'Training images' in page and '.96' in page and 'By kind of picture' in page
+
+
+BAG = """
+from configs import digits69_ridge
+
+def get_config(arg=None):
+    cfg = digits69_ridge.get_config('smoke')
+    cfg.baselines, cfg.learning_curve, cfg.score_train = (), (), False
+    cfg.members = {k: {'decoder': {'penalties': (p,)}} for k, p in (('a', 1.0), ('b', 1e6))}
+    return cfg
+
+def get_sweep(arg=None):
+    parts = [{'name': k, 'folder': 'bag', 'part': f'members/{k}', 'options': ''} for k in 'ab']
+    return {'title': 'a bag', 'runs': [*parts, {'name': 'bag', 'options': ''}]}
+"""
+
+
+def test_rows_of_a_table_may_be_parts_of_one_run(capsys, tmp_path):
+    config, out = tmp_path / 'bagged.py', tmp_path / 'out'
+    config.write_text(BAG)
+    words = [f'--config={config}', f'--workdir={out}']
+    assert sweep.main([*words, '--print']) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1, 'one run'
+    assert sweep.main(words) == 0
+    rows = json.loads((out / 'table.json').read_text())['rows']
+    assert [row['workdir'] for row in rows] == ['bag/members/a', 'bag/members/b', 'bag']
+    for row in rows:
+        told = json.loads((out / row['workdir'] / 'scores.json').read_text())
+        assert row['scores'] == told['scores'] and (out / row['workdir'] / 'report.html').exists()
+    means = [row['scores']['pixcorr']['mean'] for row in rows]
+    assert len(set(means)) == 3
