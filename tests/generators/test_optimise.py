@@ -1,5 +1,8 @@
 import dataclasses
+import os
 import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -400,3 +403,24 @@ def test_what_does_not_fit_is_refused_in_one_line(nets, decoded, seeing):
         optimise.load(seeing[0] | {'over': 'latents', 'net': 'nowhere'}, {})
     with pytest.raises(errors.ConfigError, match='match is'):
         optimise.check({})
+
+
+@pytest.mark.long
+def test_rows_are_divided_over_devices_and_come_out_the_same(nets, decoded, root, tmp_path):
+    cfg = CFG | {'over': 'pixels', 'rate': 0.01, 'batch': 3}
+    one = optimise.generate(cfg, {'vision': nets['vision']}, decoded, jax.random.key(0))
+    np.savez(tmp_path / 'decoded.npz', **decoded)
+    code = f"""
+import jax, numpy as np
+from tests.generators import test_optimise as here
+assert len(jax.devices()) == 2
+nets = {{'vision': here.made(here.clip, here.clip.ClipVision, here.VISION, 0)}}
+decoded = dict(np.load({str(tmp_path / 'decoded.npz')!r}))
+found = here.optimise.generate({cfg!r}, nets, decoded, jax.random.key(0))
+np.save({str(tmp_path / 'images.npy')!r}, found['images'])
+"""
+    flags = {'XLA_FLAGS': '--xla_force_host_platform_device_count=2', 'JAX_PLATFORMS': 'cpu'}
+    given = {'cwd': root, 'env': os.environ | flags, 'capture_output': True, 'text': True}
+    done = subprocess.run([sys.executable, '-c', code], **given)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load(tmp_path / 'images.npy'), one['images'], atol=1e-4)
