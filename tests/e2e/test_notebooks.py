@@ -63,3 +63,11 @@ def test_the_third_notebook_trains_and_decodes_new_scans(tmp_path):
     assert 'l1 on validation' in said and 'pixcorr' in said
     difference = float(said.split('largest difference to the run itself:')[1].split()[0])
     assert difference < 1e-5
+
+
+@pytest.mark.long
+def test_the_fourth_notebook_paints_and_says_how_much_of_it_is_real(tmp_path):
+    path = ROOT / 'colabs' / '04_diffusion.ipynb'
+    said = execute(path, tmp_path, {"'small'": "'smoke'", "'small,bare'": "'smoke,bare'"})
+    assert 'less shuffled_voxels' in said and 'agreement of 2 samples' in said
+    assert all(name in said for name in ('as published', 'exchanged', 'two_way_tiny_category'))
