@@ -19,8 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
-from recon.core import batches, errors, image, sharding
+from recon.core import batches, errors, lora, sharding
 from recon.core import rng as rngs
+from recon.generators import _img2img_inputs as inputs
 from recon.generators import _text, diffusion
 from recon.zoo import catalog, sd_unet, sd_vae, weights
 
@@ -35,8 +36,17 @@ DEFAULTS = dict(
     scheduler='',  # another solver on the folder's noise, see diffusion.KINDS; '' is the folder's
     size=(),  # (h, w) that pictures are brought to first; () as they come, or the net's own
     batch=4,  # rows at a time, on all devices together
+    lora_steps=0,  # of a fine-tuning of the U-Net on the training pictures; 0 is none
+    lora_rank=4,  # of what is added to each matrix of its attention
+    lora_learning_rate=1e-4,
+    lora_batch=4,  # pictures a step
 )
 PARTS = ('unet', 'vae')
+
+
+def options(cfg) -> dict:
+    """All options: those of `cfg`, else the DEFAULTS."""
+    return {key: cfg.get(key, value) for key, value in DEFAULTS.items()}
 
 
 def load(cfg, zoo: dict) -> dict:
@@ -72,14 +82,16 @@ def load(cfg, zoo: dict) -> dict:
     loaded['vae'] = weights.load(catalog.resolve(f'{name}/vae', path), compute=dtype)
     for part, cls in zip(PARTS, (sd_unet.UNet, sd_vae.AutoencoderKL), strict=True):
         if not isinstance(loaded[part].module, cls):
-            _refuse('net', name, f'its {part} is a {loaded[part].name}, wanted a {cls.__name__}')
+            inputs.refuse(
+                'net', name, f'its {part} is a {loaded[part].name}, wanted a {cls.__name__}'
+            )
     loaded['text'] = _text.load(f'{name}/text_encoder', zoo)
     unet, made = loaded['unet'].config, loaded['vae'].config.latent_channels
     if unet.in_channels != made or unet.out_channels != made:
-        _refuse('net', name, f'latents of {made} channels for a U-Net of {unet.in_channels}')
+        inputs.refuse('net', name, f'latents of {made} channels for a U-Net of {unet.in_channels}')
     if unet.cross_attention_dim != loaded['text'].width:
         told = f'{loaded["text"].width} numbers for a U-Net of {unet.cross_attention_dim}'
-        _refuse('net', name, f'text states of {told}')
+        inputs.refuse('net', name, f'text states of {told}')
     return loaded | {'scheduler': scheduler}
 
 
@@ -89,13 +101,11 @@ def plan(cfg, scheduler: diffusion.Config) -> diffusion.Plan:
     Raises:
       ConfigError: none, too many, or guidance below 1.
     """
-    option = lambda key: cfg.get(key, DEFAULTS[key])  # noqa: E731
-    if option('guidance') < 1:
-        raise errors.ConfigError(
-            f'generator.img2img.guidance is {option("guidance")}', 'config', '1 or more'
-        )
-    strength = option('strength') if option('start') else 1.0
-    return diffusion.plan(scheduler, option('steps'), strength, option('eta'))
+    option = options(cfg)
+    if option['guidance'] < 1:
+        inputs.refuse('guidance', option['guidance'], '1 or more')
+    strength = option['strength'] if option['start'] else 1.0
+    return diffusion.plan(scheduler, option['steps'], strength, option['eta'])
 
 
 def generate(cfg, params: dict, decoded: dict, rng) -> dict:
@@ -103,7 +113,8 @@ def generate(cfg, params: dict, decoded: dict, rng) -> dict:
 
     Args:
       cfg: see DEFAULTS.
-      params: as `load` returned.
+      params: as `load` returned; 'lora' of a fine-tuning (train/tasks/img2img.py) beside it is
+        added to the U-Net.
       decoded: what `cfg.start` and `cfg.text` name.
       rng: jax key.
 
@@ -111,16 +122,18 @@ def generate(cfg, params: dict, decoded: dict, rng) -> dict:
       ConfigError: nothing of that name is decoded, or an option that cannot work.
       DataInvalid: an array of another shape than the nets take.
     """
-    option = lambda key: cfg.get(key, DEFAULTS[key])  # noqa: E731
+    option = options(cfg)
     table = plan(cfg, params['scheduler'])
-    begun, side = begin(cfg, params, decoded)
-    known, nothing = text(cfg, params, decoded)
-    led = bool(option('text')) and option('guidance') != 1
+    begun, side = inputs.begin(option, params, decoded)
+    known, nothing = inputs.text(option, params, decoded)
+    led = bool(option['text']) and option['guidance'] != 1
     modules = tuple(params[part].module for part in PARTS)
-    which = (*modules, option('start') == 'images', side, led)
+    which = (*modules, option['start'] == 'images', side, led)
     mesh = sharding.mesh() if len(jax.devices()) > 1 else None
     nets = {part: params[part].params for part in PARTS}
-    scale = np.float32(option('guidance'))
+    if 'lora' in params:
+        nets['unet'] = lora.merge(nets['unet'], params['lora'])
+    scale = np.float32(option['guidance'])
     given = (nets, table, nothing, scale, jax.random.key_data(rng))
     given = given if mesh is None else _everywhere(mesh, given)
     devices = 1 if mesh is None else mesh.size
@@ -134,98 +147,9 @@ def generate(cfg, params: dict, decoded: dict, rng) -> dict:
         return sharding.whole(made)[:count]
 
     rows = np.arange(len(next(iter(decoded.values()))))
-    batch = -(-option('batch') // devices) * devices
-    shape = (side[0] * factor(params), side[1] * factor(params), 3)
+    batch = -(-option['batch'] // devices) * devices
+    shape = (side[0] * inputs.factor(params), side[1] * inputs.factor(params), 3)
     return dict(decoded) | {'images': batches.apply(run, rows, batch, shape)}
-
-
-def factor(params: dict) -> int:
-    """Pixels on a side of one place of the latents."""
-    return 2 ** (len(params['vae'].config.block_out_channels) - 1)
-
-
-def begin(cfg, params: dict, decoded: dict) -> tuple[np.ndarray | None, tuple[int, int]]:
-    """What the sampling starts from, and the sides of its latents.
-
-    Returns:
-      Pictures [n h w 3] or latents [n h/f w/f c] as `cfg.start` says, or None; (h/f, w/f).
-
-    Raises:
-      ConfigError, DataInvalid: as `generate`.
-    """
-    name, size = (cfg.get(key, DEFAULTS[key]) for key in ('start', 'size'))
-    of, depth = factor(params), params['unet'].config.in_channels
-    if size and (len(size) != 2 or min(size) < of or any(s % of for s in size)):
-        _refuse('size', size, f'(height, width) in multiples of {of} pixels, or ()')
-    if not name:
-        default = params['unet'].config.sample_size
-        if not size and not default:
-            _refuse('size', size, 'the U-Net says none: give (height, width)')
-        return None, tuple(s // of for s in size) if size else (default, default)
-    values = np.asarray(_named('start', name, decoded), np.float32)
-    if name == 'images':
-        values = image.to_rgb(values)
-        values = image.resize(values, tuple(size)) if size else values
-        if any(s % of for s in values.shape[1:3]):
-            raise errors.DataInvalid(
-                f'pictures of {values.shape[1]} x {values.shape[2]} pixels',
-                'generator.img2img.size',
-                f'the autoencoder takes multiples of {of}: give a size',
-            )
-        return values, (values.shape[1] // of, values.shape[2] // of)
-    if values.ndim != 4 or values.shape[-1] != depth:
-        raise errors.DataInvalid(
-            f'{name} has shape {list(values.shape)}',
-            'generator.img2img.start',
-            f'{params["unet"].folder} takes latents [n h w {depth}]: decode its vae, layer latents',
-        )
-    if size and tuple(size) != (values.shape[1] * of, values.shape[2] * of):
-        _refuse('size', size, "latents keep theirs: chain=('vae', 'img2img') with start='images'")
-    return values, values.shape[1:3]
-
-
-def text(cfg, params: dict, decoded: dict) -> tuple:
-    """Text states that lead the rows, and those of the empty text.
-
-    One vector for a picture stands in place of every state of its text: attention over equal states
-    gives what it gives over one of them.
-
-    Returns:
-      (a function from rows [b] to their states [b k d], states of the empty text [1 k d]).
-
-    Raises:
-      ConfigError, DataInvalid: as `generate`.
-    """
-    name, encoder = cfg.get('text', DEFAULTS['text']), params['text']
-    if not name:
-        nothing = _text.encode(encoder, [''])
-        return lambda rows: np.repeat(nothing, len(rows), 0), nothing
-    values = np.asarray(_named('text', name, decoded))
-    if values.dtype.kind == 'U':
-        said, which = np.unique(values, return_inverse=True)
-        found = _text.encode(encoder, said)
-        return lambda rows: found[which[rows]], _text.encode(encoder, [''])
-    width, most = params['unet'].config.cross_attention_dim, encoder.length
-    if values.ndim not in (2, 3) or values.shape[-1] != width:
-        net, d = params['unet'].folder, values.shape[-1] if values.ndim > 1 else 1
-        raise errors.DataInvalid(
-            f'{name} has shape {list(values.shape)}: states of {d} numbers for a U-Net of {width}',
-            'generator.img2img.text',
-            f'{net} attends to [n k {width}] or [n {width}]: decode states of {encoder.name}',
-        )
-    values = values if values.ndim == 3 else values[:, None]
-    tokens = most if values.shape[1] == 1 else values.shape[1]
-    if tokens > most:
-        raise errors.DataInvalid(
-            f'{name} has {tokens} states a picture', 'generator.img2img.text',
-            f'the empty text of {encoder.name} has at most {most}',
-        )  # fmt: skip
-
-    def known(rows):
-        some = np.asarray(values[rows], np.float32)
-        return np.broadcast_to(some, (len(rows), tokens, width))
-
-    return known, _text.encode(encoder, [''], tokens)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -272,13 +196,14 @@ def _everywhere(mesh, tree):
     return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), whole), tree)
 
 
-def _named(key: str, name: str, decoded: dict):
-    if name not in decoded:
-        before = {'captions': 'caption', 'images': 'vae'}.get(name)
-        hint = f'put {before!r} into generator.chain before it; ' if before else ''
-        _refuse(key, name, f'{hint}decoded: {", ".join(decoded)}')
-    return decoded[name]
-
-
-def _refuse(key: str, value, remedy: str):
-    raise errors.ConfigError(f'generator.img2img.{key} is {value!r}', 'config', remedy)
+def describe(cfg, params: dict) -> dict:
+    """What a fine-tuning of the U-Net was: numbers learnt, and its loss before and after."""
+    if 'lora' not in params:
+        return {}
+    before, after = np.asarray(params['lora_loss'], float).tolist()
+    facts = {
+        'numbers learnt': lora.count(params['lora']),
+        'loss on training pictures, before': before,
+        'loss on training pictures, after': after,
+    }
+    return {'curves': [], 'tables': [], 'facts': facts}

@@ -10,6 +10,7 @@ import pytest
 
 from recon.core import errors
 from recon.core import rng as rngs
+from recon.generators import _img2img_inputs as inputs
 from recon.generators import _text, img2img
 from recon.zoo import sd_vae
 from tests.generators import pipelines
@@ -55,51 +56,6 @@ CASES = {
 }
 
 
-def check_pictures(folder, monkeypatch, case):
-    sizes, options, (n, h, w) = CASES[case]
-    theirs = pipelines.write(folder, len(case), **sizes)
-    images, said, rng = pictures(n, n, h, w), SAID[:n], jax.random.key(n)
-    cfg = options | {'net': str(folder), 'batch': n}
-    params = img2img.load(cfg, {})
-    decoded = {'images': images, 'captions': np.array(said)}
-    found = img2img.generate(cfg, params, decoded, rng)
-    assert list(found) == ['images', 'captions']
-    assert found['images'].dtype == np.float32
-    given = noise(rng, n, h // 2, w // 2, params['unet'].config.in_channels)
-    wanted = pipelines.from_pictures(
-        theirs, monkeypatch, said, images, given, strength=options['strength'],
-        num_inference_steps=options['steps'], guidance_scale=options['guidance'],
-    )  # fmt: skip
-    assert found['images'].shape == wanted.shape == (n, h, w, 3)
-    assert wanted.std() > 0.05
-    assert np.abs(wanted - images).max() > 0.1
-    assert np.abs(found['images'] - wanted).max() < 1e-3
-    other = img2img.generate(cfg, params, decoded | {'captions': np.array(said[::-1])}, rng)
-    assert np.abs(other['images'] - wanted).max() > 1e-2  # the text counts
-
-
-def test_pictures_from_pictures_are_those_of_diffusers(tmp_path, monkeypatch):
-    check_pictures(tmp_path, monkeypatch, 'ddim')
-
-
-@pytest.mark.long
-@pytest.mark.parametrize('case', list(CASES)[1:])
-def test_pictures_of_every_solver_are_those_of_diffusers(tmp_path, monkeypatch, case):
-    check_pictures(tmp_path, monkeypatch, case)
-
-
-def test_pictures_from_noise_are_those_of_diffusers(small):
-    folder, theirs, params = small
-    rng, cfg = jax.random.key(11), dict(start='', steps=7, guidance=4.0, batch=2, size=(16, 24))
-    found = img2img.generate(cfg, params, {'captions': np.array(SAID[:2])}, rng)['images']
-    wanted = pipelines.from_noise(
-        theirs, SAID[:2], noise(rng, 2, 8, 12, 4), num_inference_steps=7, guidance_scale=4.0,
-        height=16, width=24,
-    )  # fmt: skip
-    assert np.abs(found - wanted).max() < 1e-3
-    assert wanted.std() > 0.05
-
-
 FEW = dict(steps=6, strength=0.7, guidance=3.0, batch=2)
 
 
@@ -112,6 +68,54 @@ def decoded(small):
     said = np.array(SAID[:3])
     states = _text.encode(params['text'], said)
     return {'images': images, 'z': np.asarray(latents), 'captions': said, 'c': states}
+
+
+def check_pictures(theirs, monkeypatch, params, cfg, decoded, rng):
+    """Pictures of `generate`, and of diffusers from the same noise: the same to 1e-3."""
+    images, said = decoded['images'], list(decoded['captions'])
+    n, h, w, _ = images.shape
+    found = img2img.generate(cfg, params, decoded, rng)['images']
+    assert found.dtype == np.float32
+    given = noise(rng, n, h // 2, w // 2, params['unet'].config.in_channels)
+    options = {'num_inference_steps': cfg['steps'], 'guidance_scale': cfg['guidance']}
+    options |= {'strength': cfg['strength']}
+    wanted = pipelines.from_pictures(theirs, monkeypatch, said, images, given, **options)
+    assert found.shape == wanted.shape == (n, h, w, 3)
+    assert wanted.std() > 0.05
+    assert np.abs(wanted - images).max() > 0.1
+    assert np.abs(found - wanted).max() < 1e-3
+    other = decoded | {'captions': np.array(said[::-1])}
+    other = img2img.generate(cfg, params, other, rng)['images']
+    assert np.abs(other - wanted).max() > 1e-2  # the text counts
+
+
+def test_pictures_from_pictures_are_those_of_diffusers(small, decoded, monkeypatch):
+    _, theirs, params = small
+    check_pictures(theirs, monkeypatch, params, FEW, decoded, jax.random.key(1))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('case', CASES)
+def test_pictures_of_every_solver_are_those_of_diffusers(tmp_path, monkeypatch, case):
+    sizes, options, (n, h, w) = CASES[case]
+    theirs = pipelines.write(tmp_path, len(case), **sizes)
+    cfg = options | {'net': str(tmp_path), 'batch': n}
+    decoded = {'images': pictures(n, n, h, w), 'captions': np.array(SAID[:n])}
+    params = img2img.load(cfg, {})
+    check_pictures(theirs, monkeypatch, params, cfg, decoded, jax.random.key(n))
+
+
+@pytest.mark.long
+def test_pictures_from_noise_are_those_of_diffusers(small):
+    folder, theirs, params = small
+    rng, cfg = jax.random.key(11), dict(start='', steps=7, guidance=4.0, batch=2, size=(16, 24))
+    found = img2img.generate(cfg, params, {'captions': np.array(SAID[:2])}, rng)['images']
+    wanted = pipelines.from_noise(
+        theirs, SAID[:2], noise(rng, 2, 8, 12, 4), num_inference_steps=7, guidance_scale=4.0,
+        height=16, width=24,
+    )  # fmt: skip
+    assert np.abs(found - wanted).max() < 1e-3
+    assert wanted.std() > 0.05
 
 
 def test_latents_and_states_are_taken_where_they_are_decoded(small, decoded):
@@ -142,6 +146,7 @@ def test_a_row_is_the_same_in_every_batch_and_draws_noise_of_its_own(small, deco
     assert np.abs(found - again).max() > 1e-2
 
 
+@pytest.mark.long
 def test_without_text_the_empty_text_is_followed(small, decoded):
     params, rng = small[2], jax.random.key(4)
     found = img2img.generate(FEW | dict(text=''), params, decoded, rng)['images']
@@ -152,17 +157,18 @@ def test_without_text_the_empty_text_is_followed(small, decoded):
     assert np.abs(led - wanted).max() > 1e-3
 
 
+@pytest.mark.long
 def test_a_vector_stands_in_place_of_a_text_of_one_token(small):
     unet, random = small[2]['unet'], np.random.default_rng(6)
     x, vector = random.normal(size=(2, 8, 4, 4)), random.normal(size=(2, 1, 12))
-    known, nothing = img2img.text({'text': 'v'}, small[2], {'v': vector[:, 0]})
+    known, nothing = inputs.text({'text': 'v'}, small[2], {'v': vector[:, 0]})
     assert known(np.array([1, 0])).shape == (2, 17, 12)
     assert nothing.shape == (1, 17, 12)
     run = jax.jit(lambda states: unet.module.apply({'params': unet.params}, x, jnp.ones(2), states))
     np.testing.assert_allclose(run(known(np.arange(2))), run(vector), atol=1e-5)
-    same, _ = img2img.text({'text': 'v'}, small[2], {'v': vector})
+    same, _ = inputs.text({'text': 'v'}, small[2], {'v': vector})
     np.testing.assert_array_equal(same(np.arange(2)), known(np.arange(2)))
-    few, nothing = img2img.text({'text': 'v'}, small[2], {'v': vector.repeat(5, 1)})
+    few, nothing = inputs.text({'text': 'v'}, small[2], {'v': vector.repeat(5, 1)})
     assert few(np.arange(2)).shape == (2, 5, 12)
     np.testing.assert_array_equal(nothing, _text.encode(small[2]['text'], [''], 5))
 
@@ -251,7 +257,7 @@ def test_rows_are_divided_over_devices(small, decoded, tmp_path):
         (dict(start='c'), errors.DataInvalid, r'c has shape \[3, 17, 12\] .*\[n h w 4\]'),
         (dict(start='deep'), errors.DataInvalid, r'\[3, 8, 12, 5\] .*\[n h w 4\]'),
         (dict(start='nothing'), errors.ConfigError, "start is 'nothing'"),
-        (dict(start='z', size=(32, 32)), errors.ConfigError, "latents keep theirs: chain=..'vae'"),
+        (dict(start='z', size=(32, 32)), errors.ConfigError, "latents keep theirs: chain=.'vae'"),
         (dict(size=(17, 16)), errors.ConfigError, 'multiples of 2 pixels'),
         (dict(size=(16,)), errors.ConfigError, 'height, width'),
         (dict(guidance=0.5), errors.ConfigError, 'guidance is 0.5'),
