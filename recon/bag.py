@@ -108,6 +108,8 @@ def gather(cfg, folder: results.Run) -> None:
     baselines = {k: v for k, v in (first.get('baselines') or {}).items() if k in _SHARED}
     for name, images in controls(cfg, folder.dir, arrays).items():
         baselines[name] = score(images, truth, 'test', ids, {})
+        left = {'images': image.to_uint8(images), 'image_id': arrays['image_id']}
+        folder.npz(f'controls/{name}.npz', left)
     members = {name: several.means(one['scores']['scores']) for name, one in held.items()}
     folder.facts |= {'protocol': protocol, 'audit': audit}
     folder.json('decoder.json', several.told(held, 'Members', 'member'))

@@ -108,16 +108,16 @@ def sentence(name: str, held: dict) -> str:
         side = entry and told(entry)
         if side is None:
             continue
-        whose = {'shuffled_voxels': 'another picture’s', 'zero_voxels': 'no'}[control]
-        by = signed(entry['mean'], words.metric(name)['percent'])
-        ci = formats.interval(entry, words.metric(name)['percent'])
-        verb = {1: 'better than', 0: 'not told apart from', -1: 'worse than'}[side]
-        said.append(f'{verb} with {whose} brain activity ({by}, {ci})')
+        whose = {'shuffled_voxels': 'that of another picture', 'zero_voxels': 'none'}[control]
+        percent = words.metric(name)['percent']
+        by, ci = signed(entry['mean'], percent), formats.interval(entry, percent)
+        verdict = {1: 'better', 0: 'not told apart', -1: 'worse'}[side]
+        said.append(f'{by} against {whose} ({ci}: {verdict})')
     if not said:
         return ''
-    label = words.metric(name)['label']
-    return f'The generator paints a picture whatever it is given: by {label} this one is ' + (
-        ' and '.join(said) + '.'
+    return (
+        'The generator paints a likely picture whatever it is given. What this brain activity adds '
+        f'to {words.metric(name)["label"]}: {", ".join(said)}.'
     )
 
 

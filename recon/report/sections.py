@@ -97,6 +97,7 @@ def _facts(config: dict, run: dict, held: dict) -> list[tuple[str, str]]:
         ('training images', train),
         ('test images', test),
         ('voxels', protocol.get('voxels')),
+        *((key, len(held[key])) for key in ('members', 'subjects', 'seeds') if held.get(key)),
         ('took', formats.duration(run['wall_s']) if run.get('wall_s') else None),
     ]
     return [(k, f'{v:,}' if isinstance(v, int) else str(v)) for k, v in rows if v is not None]

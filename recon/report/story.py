@@ -49,7 +49,11 @@ def method(config: dict) -> str:
     text = words.DECODERS.get(name, name)
     if name == 'none':
         return system(config)
-    return text if not base else f'{text}, each by {words.DECODERS.get(base, base)}'
+    if base:
+        return f'{text}, each by {words.DECODERS.get(base, base)}'
+    chain = part(config, 'generator').get('chain') or ()
+    made = [words.GENERATORS[name] for name in chain if name in words.GENERATORS]
+    return ' and '.join([', '.join([text, *made[:-1]]), *made[-1:]])
 
 
 def system(config: dict) -> str | None:

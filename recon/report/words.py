@@ -232,6 +232,16 @@ DECODERS = {
 }
 
 
+# Beside the decoder, in the title; others only lay out what is decoded.
+GENERATORS = {
+    'clip_gan': 'a GAN',
+    'img2img': 'a diffusion model',
+    'optimise': 'optimisation towards decoded features',
+    'pix2pix': 'a conditional GAN',
+    'prior': 'a diffusion prior',
+}
+
+
 def metric(name: str) -> dict:
     """What to call a metric of scores.json.
 

@@ -340,6 +340,91 @@ def write_predictions(folder):
     return folder
 
 
+def difference(mean, half, better='higher'):
+    """An entry of `differences`."""
+    return {'mean': mean, 'ci95': [mean - half, mean + half], 'n': 60, 'better': better}
+
+
+def write_generative(folder, samples=3, **changes):
+    """A run whose generator paints more than was decoded, with its controls and samples."""
+    rng = np.random.default_rng(4)
+    truth = scenes(np.random.default_rng(7), 60)
+    low = blurred(rng, truth, 0.1, 0.7)
+    drawn = [np.clip(0.75 * low + 0.25 * scenes(rng, 60), 0, 1) for _ in range(samples)]
+    arrays = {'images': drawn[0], 'stage_vae': low, 'stage_img2img': drawn[0]}
+    arrays |= {f'stage_sample_{k}': drawn[k] for k in range(1, samples)}
+    words = ('a house and two trees', 'a red ball on the grass', 'a dog')
+    arrays['captions'] = np.array([words[k % 3] for k in range(60)])
+    names = ['pixcorr', 'ssim', 'mse', 'two_way_pixel']
+    against = {
+        'shuffled_voxels': {'pixcorr': difference(0.31, 0.06)},
+        'zero_voxels': {'pixcorr': difference(0.02, 0.05), 'mse': difference(0.03, 0.01, 'lower')},
+        'nearest_training': {'pixcorr': difference(-0.12, 0.05)},
+    }  # fmt: skip
+    entries_of = entries(drawn[0], truth, names)
+    protocol = {'prior': ['img2img'], 'samples': samples, 'test_images': 60, 'train_images': 90}
+    held = {'scores': entries_of, 'protocol': protocol, 'differences': against}
+    if samples > 1:
+        more = {'mean': 0.62, 'ci95': [0.55, 0.7], 'n': 60, 'samples': samples}
+        held['agreement'] = more | {'per_image': [0.6] * 60}
+    chain = {'chain': ['vae', 'caption', 'img2img']}
+    config = {'generator': chain, 'targets': {'vae': {'layer': 'latents'}}}
+    write(folder, 'scenes', config=config, arrays=arrays, **(held | changes))
+    for name, images in {'shuffled_voxels': np.roll(drawn[0], 1, 0),
+                         'zero_voxels': blurred(rng, scenes(rng, 60), 0.1, 0.3),
+                         'nearest_training': scenes(rng, 60)}.items():  # fmt: skip
+        held = {'images': image.to_uint8(images), 'image_id': np.arange(60) * 3 + 4}
+        results.write_npz(pathlib.Path(folder) / 'controls' / f'{name}.npz', held)
+    return folder
+
+
+def write_vote(folder, members=('92', '94', '97', '100')):
+    """A bag whose members were voted on."""
+    rng = np.random.default_rng(5)
+    truth = scenes(np.random.default_rng(7), 60)
+    choice = rng.integers(0, len(members), 60)
+    arrays, refined = {}, []
+    for name in members:
+        arrays[f'stage_low_{name}'] = low = blurred(rng, truth, 0.1, 0.6)
+        refined.append(np.clip(0.8 * low + 0.2 * scenes(rng, 60), 0, 1))
+        arrays[f'stage_member_{name}'] = refined[-1]
+    cosine = rng.uniform(0.3, 0.6, (60, len(members)))
+    cosine[np.arange(60), choice] += 0.3
+    arrays |= {'vote_choice': choice, 'vote_cosine': cosine.astype(np.float32)}
+    arrays['images'] = np.stack(refined)[choice, np.arange(60)]
+    held = {name: {'pixcorr': 0.4 + 0.01 * k, 'low_cosine_tiny_clip': 0.5 + 0.01 * k}
+            for k, name in enumerate(members)}  # fmt: skip
+    chosen = {str(3 * k + 4): members[i] for k, i in enumerate(choice)}
+    more = dict(members=held, vote=chosen, vote_rule='own', protocol={'prior': ['img2img']})
+    config = {
+        'generator': {'chain': ['vae', 'caption', 'img2img']},
+        'members': {m: {} for m in members},
+    }
+    return write(folder, 'scenes', config=config, arrays=arrays, **more)
+
+
+def write_cohort(folder, kind='subjects', names=('1', '2', '5', '7')):
+    """A run on several subjects, or with several seeds."""
+    rng = np.random.default_rng(6)
+    truth, unit = scenes(np.random.default_rng(7), 60), kind.removesuffix('s')
+    each = [blurred(rng, truth, 0.1, 0.4 + 0.1 * k) for k in range(len(names))]
+    arrays = {f'stage_{unit}_{name}': a for name, a in zip(names, each, strict=True)}
+    arrays['images'] = np.mean(each, 0)
+    found, runs = {}, {name: {} for name in names}
+    for metric in ('pixcorr', 'mse'):
+        all_of = [entries(a, truth, [metric])[metric] for a in each]
+        values = np.array([e['per_image'] for e in all_of])
+        pooled = {'mean': values.mean(), 'unit': unit, 'n': len(names), 'p': None}
+        pooled |= {'per_image': values.mean(0), 'per_unit': values.mean(1)}
+        found[metric] = all_of[0] | pooled | {'sd_per_image': values.std(0, ddof=1)}
+        for name, one in zip(names, all_of, strict=True):
+            runs[name][metric] = one['mean']
+    protocol = {'runs': {kind: list(names)}, 'prior': ['img2img'], 'test_images': 60}
+    against = {'zero_voxels': {'pixcorr': difference(0.2, 0.04)}}
+    held = {'scores': found, kind: runs, 'protocol': protocol, 'differences': against}
+    return write(folder, 'scenes', arrays=arrays, config={'metrics': ['pixcorr', 'mse']}, **held)
+
+
 def sweep():
     """What launch/sweep.py puts into table.json."""
     rng = np.random.default_rng(0)
@@ -398,6 +483,9 @@ if __name__ == '__main__':
         config={'layout': 'digits69'},
     )  # fmt: skip
     write_predictions(top / 'labels')
+    write_generative(top / 'generative', 5)
+    write_vote(top / 'vote')
+    write_cohort(top / 'subjects')
     html.write_sweep(top / 'sweep', sweep())
     for made in sorted(p.parent for p in top.glob('*/scores.json')):
         html.write(made)
