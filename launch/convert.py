@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
         if not arguments.source or not arguments.out:
             parser.error('--source and --out are needed')
         options = (arguments.net, arguments.variant, arguments.trunk)
-        convert(arguments.source, arguments.out, *options)
+        convert(arguments.source, ended.writes(arguments.out, '--out'), *options)
         print(f'wrote {arguments.out}')
     return ended.code
 

@@ -81,9 +81,10 @@ class Ended:
         what = os.strerror(error.errno) + (f': {name}' if name else '')
         if error.errno in _DISK:
             return f'{what} | free some space, and run again'
-        path = pathlib.Path(os.path.abspath(name)) if name else None
-        ours = path and self.folder
-        ours = ours and (path.is_relative_to(self.folder) or self.folder.is_relative_to(path))
+        ours = bool(name and self.folder)
+        if ours:  # in it, above it, or beside it under a name that begins alike
+            path = os.path.abspath(name)
+            ours = path.startswith(str(self.folder)) or self.folder.is_relative_to(path)
         if not ours and error.errno in _NOT_MADE:
             return None
         return f'{what} | name another {self.flag if ours else "folder"}, and run again'

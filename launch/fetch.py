@@ -34,6 +34,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--api', default=figshare.API, help='address of the figshare API')
     with ending.exit_codes() as ended:
         arguments = parser.parse_args(argv)
+        if arguments.accept:
+            ended.writes(arguments.out, '--out')
         if arguments.name is None:
             for name, source in SOURCES.items():
                 print(f'{name:22}{source.what}')

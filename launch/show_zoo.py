@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
         return 0
     with ending.exit_codes() as ended:
         words = parse(argv)
-        zoo, out = pathlib.Path(words['zoo']), pathlib.Path(words['out'])
+        zoo, out = pathlib.Path(words['zoo']), ended.writes(words['out'], '--out')
         drawn = _scenes.held_out(words['count'], start=words['first'])
         painter = _unet_scores.load(zoo)
         out.mkdir(parents=True, exist_ok=True)

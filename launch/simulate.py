@@ -27,7 +27,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--seed', type=int, default=0)
     with ending.exit_codes() as ended:
         arguments = parser.parse_args(argv)
-        writer, out = find(arguments.layout), pathlib.Path(arguments.out).resolve()
+        writer = find(arguments.layout)
+        out = ended.writes(arguments.out, '--out').resolve()
         if arguments.seed < 0 or arguments.subject < 1:
             raise errors.ConfigError(
                 f'seed {arguments.seed}, subject {arguments.subject}',

@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
         names = list(ORDER) if words['net'] == 'all' else [words['net']]
         tasks = {name: lookup.find(TASKS, name, '--net') for name in names}
         chosen = settings(tasks, words['set'])
-        out = pathlib.Path(words['out'])
+        out = ended.writes(words['out'], '--out')
         if words['measure']:
             for name, task in tasks.items():
                 _measure(name, task, out)

@@ -142,11 +142,12 @@ def test_a_folder_that_cannot_be_made_is_refused_with_its_flag(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize('code', ['EACCES', 'EROFS', 'ENOTDIR', 'ENOENT', 'EEXIST', 'ENAMETOOLONG'])
-def test_what_the_system_says_of_the_folder_names_its_flag(tmp_path, capsys, code):
+@pytest.mark.parametrize('place', ['out/lock', 'out', '', 'out.unfinished.7/a'])
+def test_what_the_system_says_of_the_folder_names_its_flag(tmp_path, capsys, code, place):
     number = getattr(errno, code)
     with ending.exit_codes() as ended:
         ended.writes(tmp_path / 'out', '--workdir')
-        raise OSError(number, os.strerror(number), str(tmp_path / 'out' / 'lock'))
+        raise OSError(number, os.strerror(number), str(tmp_path / place))
     said = capsys.readouterr().err
     assert ended.code == 2 and said.count('\n') == 1 and 'name another --workdir' in said
 

@@ -49,6 +49,14 @@ def test_a_users_error_is_one_line_and_exit_code_two(words, message, capsys, tmp
     assert not list(tmp_path.iterdir())
 
 
+def test_a_place_that_cannot_be_made_is_refused_with_its_flag(tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    for out in (tmp_path / 'file', tmp_path / 'file' / 'x', '/proc/none/x'):
+        assert simulate.main([f'--out={out}']) == 2
+        said = capsys.readouterr().err
+        assert said.count('\n') == 1 and 'name another --out' in said
+
+
 def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
     (tmp_path / 'mine.txt').write_text('mine')
     assert simulate.main([f'--out={tmp_path}']) == 2
