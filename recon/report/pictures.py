@@ -89,7 +89,7 @@ def columns(arrays: dict, protocol: dict, binary: bool) -> list[tuple[str, np.nd
             (f'above {formats.number(threshold)}', (decoded >= threshold).astype(np.float32))
         )
     first = sorted(stages, key=lambda name: not name.startswith('binar'))
-    shown += [(name.replace('_', ' '), stages[name]) for name in first]
+    shown += [(words.stage(name), stages[name]) for name in first]
     if protocol.get('runs'):
         shown = [shown[0], *shown[2:], ('mean picture', decoded)]
     for name, array in shown:

@@ -39,6 +39,7 @@ def title(config: dict, scores: dict, has_images: bool) -> str:
     if targets and not has_images:
         seen_things = f'{seen_things}: {targets[0].replace("_", " ")}'
     whose = '' if subject in (None, '') or source != 'fMRI' else f' of subject {subject}'
+    whose = f' of {len(config["subjects"])} subjects' if config.get('subjects') else whose
     return f'{seen_things}, decoded from {source}{whose} with {method(config)}'
 
 
@@ -74,10 +75,11 @@ def identity(config: dict, run: dict, scores: dict) -> str:
     data, base = part(config, 'dataset').get('name'), part(decoder, 'base').get('name')
     made = data != 'simulated' and simulated(config, scores)
     seed = config.get('seed', run.get('seed'))
+    seeds = config.get('seeds') and f'seeds {", ".join(map(str, config["seeds"]))}'
     known = (
         data and f'{data}{" (simulated)" if made else ""}',
         system(config) and f'{system(config)}{f" ({base})" if base else ""}',
-        None if seed is None else f'seed {seed}',
+        seeds or (None if seed is None else f'seed {seed}'),
     )
     return ', '.join(k for k in known if k)
 
@@ -116,6 +118,8 @@ def result(name: str, scores: dict) -> str:
     mean_image = scores.get('baselines', {}).get('mean_image', {}).get(name)
     if mean_image and mean_image.get('mean') is not None:
         beside.append(f'mean training image {formats.number(mean_image["mean"], known["percent"])}')
+    if entry.get('unit') in ('subject', 'seed'):
+        beside.insert(0, f'mean over {_plural(entry.get("n"), entry["unit"])}')
     aside = f' ({"; ".join(beside)})' if beside else ''
     value = formats.number(entry['mean'], known['percent'])
     return f'{label} {value}{aside} on {_count(entry, scores)} {seen(scores)}.'

@@ -42,7 +42,7 @@ def build(arrays: dict, held: dict, names: list[str]) -> dict | None:
         seen = pictures.picture(arrays['truth'][row], _SIDE)
         lines.append({'id': str(chosen.ids[row]), 'seen': seen, 'members': shown})
     counts = {name: int(np.sum(choice == k)) for k, name in enumerate(members)}
-    won = ', '.join(f'{name} {count}' for name, count in counts.items())
+    won = ', '.join(f'{name}: {count}' for name, count in counts.items())
     rule = _RULES.get(held.get('vote_rule'), 'a picture is taken from one member')
     text = (
         f'The rule: {rule}, by the cosine of CLIP vectors. The picture that was seen has no part '

@@ -242,6 +242,13 @@ GENERATORS = {
 }
 
 
+def stage(name: str) -> str:
+    """What to call the picture that a generator of the chain left."""
+    return {'vae': 'low level (vae)', 'img2img': 'refined (img2img)'}.get(
+        name, name.replace('_', ' ')
+    )
+
+
 def metric(name: str) -> dict:
     """What to call a metric of scores.json.
 
