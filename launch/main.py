@@ -4,6 +4,8 @@ configs/inspect.py decodes nothing: it writes a page on a data set (recon/inspec
 
 Any option of the resolved config can be changed: `--config.decoder.folds=10`. A changed
 `--config.decoder.name` or `--config.dataset.name` starts from that module's own defaults.
+`:smoke` and `:small` shrink what is not stated: `:smoke,width=512` is 512 wide, and with `path=` it
+reads those files instead of simulated ones.
 Several processes for one run: launch/multihost.py.
 Exit codes: 0 done or stopped by SIGTERM, 2 the user's cause (one line says what), 1 our fault.
 """
