@@ -112,7 +112,7 @@ def decode(words, asked: dict, out: pathlib.Path) -> pathlib.Path:
     facts = (told.get('protocol') or {}).get('data') or {}
     seen = new_rows.refuse_seen(held, kept, facts, words.allow_seen)
 
-    from recon import experiment, pipeline
+    from recon import experiment, outputs, pipeline
     from recon.core import provenance
 
     cfg = config(runs[0], pipeline.DEFAULTS, words.unseen)
@@ -147,7 +147,7 @@ def decode(words, asked: dict, out: pathlib.Path) -> pathlib.Path:
         if not np.isfinite(decoded['images']).all():
             raise errors.DataInvalid('the pictures are NaN', words.voxels, said or 'check the rows')
         arrays |= {'images': decoded['images'].astype(np.float32)}
-        arrays |= {k: v for k, v in decoded.items() if k.startswith('stage_')}
+        arrays |= outputs.beside(cfg, decoded)
     else:
         predicted = {f'{k}_pred': decoded[k].astype(np.float32) for k in cfg.targets}
         arrays |= {'pred': predicted[f'{experiment.answer(cfg)}_pred']} | predicted
@@ -234,16 +234,19 @@ def apply(cfg, run: pathlib.Path, kept: dict, rows):
 
 
 def apply_all(runs: list, unseen: str | None, rows):
-    """As `apply`, of one run; of the members of a bag the mean of their pictures, and each."""
-    from recon import pipeline
+    """As `apply`, of one run; of a bag the pictures of its members, put together by its vote."""
+    from recon import bag, outputs, pipeline
 
-    decoded, split = {}, None
+    members, split = {}, None
     for run in runs:
-        split, found = apply(config(run, pipeline.DEFAULTS, unseen), run, _kept(run), rows)
+        cfg = config(run, pipeline.DEFAULTS, unseen)
+        split, found = apply(cfg, run, _kept(run), rows)
         if len(runs) == 1:
             return split, found
-        decoded[f'stage_member_{run.name}'] = found['images']
-    return split, {'images': np.mean(list(decoded.values()), axis=0, dtype=np.float32)} | decoded
+        own = {'images': found['images'], 'image_id': split.image_id}
+        members[run.name] = own | outputs.beside(cfg, found)
+    whole = config(runs[0].parents[1], pipeline.DEFAULTS)
+    return split, bag.join(whole, {name: members[name] for name in bag.names(whole)})
 
 
 def file_names(ids) -> list[str]:

@@ -30,7 +30,7 @@ def arrays(this, fitted: dict, test, decoded: dict, truth) -> dict:
     rows = {'row_image_id': test.image_id} if cfg.score_rows else {}
     rows |= {'image_id': test.image_id, 'truth': truth.astype(np.float32)}
     if kind(cfg) == 'reconstructions':
-        return {'images': decoded['images'].astype(np.float32)} | rows | _beside(cfg, decoded)
+        return {'images': decoded['images'].astype(np.float32)} | rows | beside(cfg, decoded)
     predicted = {f'{name}_pred': decoded[name].astype(np.float32) for name in cfg.targets}
     held = {'pred': predicted[f'{this.answer}_pred']} | rows | predicted
     if not labels(cfg):
@@ -38,7 +38,7 @@ def arrays(this, fitted: dict, test, decoded: dict, truth) -> dict:
     return held | labelling.arrays(labels(cfg), this.brain, fitted[this.answer], held)
 
 
-def _beside(cfg, decoded: dict) -> dict:
+def beside(cfg, decoded: dict) -> dict:
     """Stages, captions, and decoded vectors, which a vote of several members reads.
 
     A generator that makes no picture has left that of the one before it: no stage of its own.
@@ -63,9 +63,9 @@ def _control(cfg, test, decoded: dict) -> dict:
     kept = {'images': image.to_uint8(decoded['images']), 'image_id': test.image_id}
     if cfg.score_rows:
         kept['row_image_id'] = test.image_id
-    beside, last = _beside(cfg, decoded), f'stage_{(cfg.generator.chain or ("",))[-1]}'
-    eight = {k: image.to_uint8(v) for k, v in beside.items() if k.startswith('stage_')}
-    return kept | {k: v for k, v in (beside | eight).items() if k != last}
+    others, last = beside(cfg, decoded), f'stage_{(cfg.generator.chain or ("",))[-1]}'
+    eight = {k: image.to_uint8(v) for k, v in others.items() if k.startswith('stage_')}
+    return kept | {k: v for k, v in (others | eight).items() if k != last}
 
 
 def describe(folder, this, fitted: dict, curves: list, decoded: dict, truth) -> dict:

@@ -132,14 +132,14 @@ def check(cfg) -> None:
     targets.check(cfg)
     suite.check_settings(cfg.seed, cfg.draws, cfg.permutations, cfg.threshold)
     check_metrics(cfg)
-    controls.check(cfg)
-    draws.check(cfg)
     for name in cfg.generator.chain:
         if not hasattr(lookup.find('recon.generators', name, 'generator.chain'), 'generate'):
             raise errors.ConfigError(
                 f'generator.chain has {name}', 'config', 'it makes no picture: see cfg.vote'
             )
         check_task(name, cfg.generator[name], cfg.zoo)
+    draws.check(cfg)
+    controls.check(cfg)
     check_task(cfg.decoder.name, cfg.decoder, cfg.zoo)
     among = [name for name in cfg.metrics if name.startswith(AMONG)]
     if cfg.score_rows and among:

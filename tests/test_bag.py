@@ -6,7 +6,7 @@ import pytest
 from launch import decode, main, options
 from recon import bag, pipeline
 from recon.core import errors, image, results
-from recon.data.datasets import digits69
+from recon.data.datasets import digits69, simulated
 from recon.data.layouts import digits69 as layout
 from recon.generators import vote
 from recon.metrics import paired
@@ -165,6 +165,19 @@ def test_controls_and_training_images_go_through_the_same_vote(voted):
     wrong = np.square(np.stack(chosen) - truth).mean()
     assert held['baselines']['zero_voxels']['mse']['mean'] == pytest.approx(wrong, rel=1e-4)
     assert held['scores_train']['mse']['n'] == 14 and set(held['members_train']) == set(VOTERS)
+
+
+@pytest.mark.long
+def test_new_scans_go_through_the_vote_too(voted, tmp_path):
+    test = simulated.load(painters.config().dataset.to_dict()).test
+    np.savez(tmp_path / 'a.npz', voxels=test.voxels, image_id=test.image_id)
+    words = [f'--run={voted}', f'--voxels={tmp_path / "a.npz"}', f'--out={tmp_path / "out"}']
+    assert decode.main(words) == 0
+    now, before = (
+        results.read_arrays(f / 'reconstructions.npz') for f in (tmp_path / 'out', voted)
+    )
+    for name in ('images', 'stage_member_half', 'stage_low_all'):
+        np.testing.assert_allclose(now[name], before[name], atol=1e-4)
 
 
 @pytest.mark.long

@@ -68,7 +68,7 @@ def test_captions_and_losses_of_generators_are_left(made):
 
 def test_the_page_shows_what_is_the_brains(made):
     page = (made / 'report.html').read_text()
-    for words in ('What is the brain', 'where they agree', 'Prior only', 'agreement of samples'):
+    for words in ('What is the brain', 'where they agree', 'Prior only', 'Agreement of samples'):
         assert words in page, words
     arrays = results.read_arrays(made / 'reconstructions.npz')
     assert f'“{arrays["captions"][0]}”' in page
@@ -103,4 +103,4 @@ def test_a_generator_that_makes_no_picture_has_no_stage():
     cfg = ml_collections.ConfigDict({'targets': {}})
     a, b = np.zeros((2, 4, 4, 3), np.float32), np.ones((2, 4, 4, 3), np.float32)
     decoded = {'stage_vae': a, 'stage_caption': a.copy(), 'stage_img2img': b}
-    assert list(outputs._beside(cfg, decoded)) == ['stage_vae', 'stage_img2img']
+    assert list(outputs.beside(cfg, decoded)) == ['stage_vae', 'stage_img2img']

@@ -124,9 +124,9 @@ def sentence(name: str, held: dict) -> str:
 def _agreement(entry: dict, held: dict) -> dict:
     share = formats.number(max(0.0, entry['mean']), True)
     text = (
-        f'Of the variance of the decoded pixels {share} is common to all samples of a picture: '
-        'that much is fixed by what was decoded from the brain. The rest differs from sample to '
-        'sample: the generator invents it.'
+        'of the variance of the decoded pixels is common to all samples of a picture: that much '
+        'is fixed by what was decoded from the brain. The rest differs from sample to sample: the '
+        'generator invents it.'
     )
     return {
         'value': share,

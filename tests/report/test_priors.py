@@ -55,14 +55,14 @@ def test_differences_are_told_by_the_way_that_is_better():
 
 def test_a_line_shows_truth_samples_agreement_and_controls(made):
     folder, page = made
-    section = page[page.index('id="prior"') : page.index('id="scores"')]
+    section = page[page.index('id="prior"') : page.index('id="pictures"')]
     first = section[section.index('<div class="pics">') :]
     line = first[: first.index('</div>')]
     for heading in ('seen', 'decoded', 'sample 1', 'sample 2', 'where they agree'):
         assert f'>{heading}</figcaption>' in line, heading
     assert line.count('<img') == 8 and section.count('<div class="pics">') == 6
     assert '<b>62.0 %</b>' in section and '55.0 to 70.0 %' in section
-    gallery = page[page.index('id="pictures"') : page.index('id="prior"')]
+    gallery = page[page.index('id="pictures"') : page.index('id="scores"')]
     assert 'sample 1' not in gallery and 'img2img</figcaption>' not in gallery
     assert '“a house and two trees”' in gallery and folder.exists()
 
@@ -93,7 +93,7 @@ def test_equal_samples_and_pictures_without_a_spread_do_not_break_the_map():
 
 def test_a_page_without_samples_shows_the_controls_alone(tmp_path):
     page = report.write(fake_run.write_generative(tmp_path, samples=1)).read_text()
-    assert 'where they agree' not in page and 'agreement of samples' not in page
+    assert 'where they agree' not in page and 'Agreement of samples' not in page
     assert 'prior only, silent brain' in page
 
 

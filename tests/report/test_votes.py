@@ -33,12 +33,12 @@ def test_each_line_marks_the_member_that_was_chosen_and_gives_its_cosine(made):
 
 def test_the_page_has_the_vote_and_a_row_for_it_among_the_members(made):
     _, page = made
-    section = page[page.index('id="vote"') : page.index('id="scores"')]
+    section = page[page.index('id="vote"') : page.index('id="pictures"')]
     assert section.count('class="chosen"') == 8 and 'its own low-level picture' in section
     members = page[page.index('<h3>Members</h3>') :]
     for words in ('low-level picture, cosine similarity, tiny clip', '>97<', 'the vote'):
         assert words in members, words
-    gallery = page[page.index('id="pictures"') : page.index('id="vote"')]
+    gallery = page[page.index('id="pictures"') : page.index('id="scores"')]
     assert 'member 92' in gallery and 'low 92' not in gallery
 
 
