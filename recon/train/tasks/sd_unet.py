@@ -3,8 +3,9 @@
 It answers v (Salimans and Ho 2022); a tenth of the captions is left out, so that it can be guided
 (Ho and Salimans 2022). A second head, thrown away in the end, says from the last features what is
 in each cell: so it learns early what the words mean. Scenes of one object come first, cells with an
-object weigh more, and most steps are of the noise at which shapes are decided: without these three
-a U-Net that had seen 500,000 pictures painted spots. Writes unet/, scheduler/, model_index.json.
+object weigh more, small ones above all, and most steps are of the noise at which shapes are
+decided: without these a U-Net that had seen 500,000 pictures painted spots. Writes unet/,
+scheduler/, model_index.json.
 """
 
 import pathlib
@@ -25,7 +26,7 @@ from recon.train.tasks import _clip_batches, _judge, _phrases, _scenes, _unet_sc
 from recon.zoo import sd_unet, sd_vae, tensors, tokenizers, weights
 
 SETTINGS = {
-    'steps': 12_000,
+    'steps': 24_000,
     'batch': 64,
     'learning_rate': 1.5e-3,
     'schedule': 'cosine',
@@ -75,6 +76,7 @@ _WATCHED = 256
 _CHUNK = 1024  # scenes a file of latents
 # Of a batch, sorted by noise: 15 % lie below a tenth of the noise schedule, 65 % up to .6 of it.
 _DRAWN = ((0.0, 0.15, 0.8, 1.0), (0.0, 0.1, 0.6, 1.0))
+_USUAL, _LEAST = 0.2, 0.05  # share of a scene that objects fill: the mean, and one of small ones
 _LAST = 'up_blocks.1.attentions.1'  # the features that the second head reads
 measure = _unet_scores.measure
 
@@ -219,7 +221,7 @@ def objective(net, noises, params, batch, settings: dict, rng) -> tuple:
       batch: 'latents' [n 8 8 32], 'states' [n k d] and 'nothing' [n k d] of captions and of the
         empty one, 'cells' [n 64 17] and [n 64 9].
       settings: 'empty', the share of captions left out; 'cells', the weight of the second head;
-        'objects', the weight of a cell that an object fills, beside 1 for each.
+        'objects', what cells with objects weigh beside 1 for each: see `_filled`.
       rng: of noise, steps and what is left out.
     """
     latents = batch['latents'].astype(jnp.float32)
@@ -245,7 +247,7 @@ def objective(net, noises, params, batch, settings: dict, rng) -> tuple:
         mutable=['intermediates'],
     )
     error = ((answer - diffusion.target(noises, latents, noise, times)) ** 2).mean(-1)
-    worth = 1 + settings['objects'] * (1 - batch['cells'][0][..., 0].astype(jnp.float32))
+    worth = 1 + settings['objects'] * _filled(batch['cells'][0])
     weighted = (error.reshape(worth.shape) * worth).sum() / worth.sum()
     features = kept['intermediates'][_LAST]['__call__'][0]  # [n 8 8 c]
     said = features.reshape(n, -1, features.shape[-1]) @ params['cells']['kernel']
@@ -256,3 +258,15 @@ def objective(net, noises, params, batch, settings: dict, rng) -> tuple:
     )
     parts = {'v': error.mean(), 'weighted': weighted, 'cells': cells}
     return weighted + settings['cells'] * cells, parts
+
+
+def _filled(cells):
+    """[n 64]: how much objects fill each cell, small objects of a scene counting as much as large.
+
+    As they are, pictures of small objects had shapes half as often as those of large ones.
+
+    Args:
+      cells: [n 64 17], shares of nothing and of each category.
+    """
+    filled = 1 - cells[..., 0].astype(jnp.float32)
+    return filled * _USUAL / jnp.maximum(filled.mean(1, keepdims=True), _LEAST)

@@ -94,6 +94,17 @@ def test_the_objective_is_the_error_of_v_and_of_the_cells(tiny, monkeypatch):
     assert loss(params, batch, 1.0)[0] == loss(params, other, 1.0)[0]
 
 
+def test_small_objects_of_a_scene_weigh_as_much_as_large_ones():
+    cells = np.zeros((4, 64, 17), np.float16)
+    cells[..., 0] = 1
+    for row, count in enumerate((4, 16, 32)):  # the fourth scene has no object
+        cells[row, :count, 0], cells[row, :count, 3] = 0.25, 0.75
+    worth = np.asarray(sd_unet._filled(cells))
+    assert (worth[0, 4:] == 0).all() and (worth[3] == 0).all()
+    np.testing.assert_allclose(worth[1:3].mean(1), 0.2, rtol=1e-5)
+    np.testing.assert_allclose(worth[0].mean(), 0.2 * 3 / 64 / 0.05, rtol=1e-5)  # a bound
+
+
 @pytest.mark.long
 def test_a_training_writes_a_folder_that_the_reference_reads(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(sd_unet, 'CONFIG', sd_unet.CONFIG | SMALL)
