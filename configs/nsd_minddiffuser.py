@@ -76,12 +76,13 @@ def experiment(arg, recording: str):
     if options.without not in ('', *SPACES):
         raise ValueError(f'option without={options.without!r}; there are {", ".join(SPACES)}')
     targets = dict(z=_diffusion.of_latents(nets), c=_diffusion.of_captions(nets, 15))
-    layers = {f'clip_{layer.partition(".")[2]}': layer for layer in nets['layers']}
+    used = nets['layers'][:: 3 if options.smoke else 1]
+    layers = {f'clip_{layer.partition(".")[2]}': layer for layer in used}
     layers |= {'clip': 'image_embeds'}
     seen = {name: dict(net=nets['vision'], layer=layer) for name, layer in layers.items()}
     targets |= {} if options.without == 'clip' else seen
     targets = {name: spec for name, spec in targets.items() if name != options.without}
-    return _diffusion.experiment(
+    cfg = _diffusion.experiment(
         recording,
         options,
         nets,
@@ -91,6 +92,9 @@ def experiment(arg, recording: str):
         decoder=dict(name='ridge', penalties=tuple(float(10**i) for i in range(1, 8))),
         generator=generator(options, nets, layers),
     )
+    # A linear decoder gives the mean of what it learnt where there is no response: zero_voxels.
+    cfg.baselines = tuple(name for name in cfg.baselines if name != 'mean_latent')
+    return cfg
 
 
 def generator(options, nets: dict, layers: dict) -> dict:
@@ -114,7 +118,12 @@ def generator(options, nets: dict, layers: dict) -> dict:
         stages['optimise'] = dict(
             **dict(over='diffusion', net=nets['net'], vision=nets['vision']),
             match=tuple((name, layer, weight) for (name, layer), weight in pairs),
-            **dict(units=0.25, z=start or 'images', c=text, variant=options.variant),
+            **dict(
+                units=1.0 if options.smoke else 0.25,
+                z=start or 'images',
+                c=text,
+                variant=options.variant,
+            ),
             **dict(adjust=('z', 'c') if text else ('z',), last=options.last),
             **dict(strength=0.7, guidance=5.0, steps=steps, iterations=iterations),
         )
