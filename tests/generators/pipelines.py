@@ -12,11 +12,11 @@ STABLE = {'beta_start': 0.00085, 'beta_end': 0.012, 'beta_schedule': 'scaled_lin
 SCHEDULER = STABLE | {'clip_sample': False, 'set_alpha_to_one': False, 'steps_offset': 1}
 
 
-def text(folder, seed: int, width: int, length: int):
-    """A random text encoder and its tokenizer, of transformers."""
+def text(folder, seed: int, width: int, length: int, said=SAID):
+    """A random text encoder and its tokenizer of the words of `said`, of transformers."""
     import transformers
 
-    size = tokenizers.write_clip(folder / 'words', SAID, length)
+    size = tokenizers.write_clip(folder / 'tokenizer', said, length)
     torch.manual_seed(seed)
     config = transformers.CLIPTextConfig(
         **{'vocab_size': size, 'hidden_size': width, 'intermediate_size': 2 * width},
@@ -25,7 +25,7 @@ def text(folder, seed: int, width: int, length: int):
         **{'pad_token_id': size - 1},
     )
     net = reference.perturb(transformers.CLIPTextModel(config), seed)
-    return net, transformers.CLIPTokenizer.from_pretrained(folder / 'words')
+    return net, transformers.CLIPTokenizer.from_pretrained(folder / 'tokenizer')
 
 
 def write(

@@ -118,6 +118,7 @@ def test_pictures_from_noise_are_those_of_diffusers(small):
     assert wanted.std() > 0.05
 
 
+@pytest.mark.long
 def test_latents_and_states_are_taken_where_they_are_decoded(small, decoded):
     params, rng = small[2], jax.random.key(2)
     wanted = img2img.generate(FEW, params, decoded, rng)['images']

@@ -9,6 +9,7 @@ import torch
 from recon.core import errors
 from recon.generators import _text
 from recon.zoo import tokenizers
+from tests.generators import pipelines
 from tests.zoo import reference
 
 SAID = ['a large red house at the left', '', 'two BLUE boats, one zebra ' * 9, 'night over sand']
@@ -16,19 +17,8 @@ SAID = ['a large red house at the left', '', 'two BLUE boats, one zebra ' * 9, '
 
 def pipeline(folder, seed, width, length):
     """Writes a random text encoder and its tokenizer as a pipeline does; gives transformers'."""
-    import transformers
-
-    size = tokenizers.write_clip(folder / 'tokenizer', SAID, length)
-    torch.manual_seed(seed)
-    config = transformers.CLIPTextConfig(
-        **{'vocab_size': size, 'hidden_size': width, 'intermediate_size': 2 * width},
-        **{'num_hidden_layers': 2, 'num_attention_heads': 4, 'projection_dim': width},
-        **{'max_position_embeddings': length, 'bos_token_id': size - 2, 'eos_token_id': size - 1},
-        **{'pad_token_id': size - 1},
-    )
-    net = reference.perturb(transformers.CLIPTextModel(config), seed)
+    net, speak = pipelines.text(folder, seed, width, length, SAID)
     net.save_pretrained(folder / 'text_encoder')
-    speak = transformers.CLIPTokenizer.from_pretrained(folder / 'tokenizer')
 
     def theirs(said, tokens=length):
         ids = speak(said, padding='max_length', max_length=tokens, truncation=True)['input_ids']
@@ -40,7 +30,8 @@ def pipeline(folder, seed, width, length):
 
 
 @pytest.mark.parametrize(
-    ('seed', 'width', 'length', 'tokens'), [(0, 16, 21, 0), (1, 32, 77, 15), (2, 24, 30, 30)]
+    ('seed', 'width', 'length', 'tokens'),
+    [(1, 32, 77, 15), (0, 16, 21, 0), pytest.param(2, 24, 30, 30, marks=pytest.mark.long)],
 )
 def test_states_are_those_of_transformers(tmp_path, seed, width, length, tokens):
     theirs = pipeline(tmp_path, seed, width, length)

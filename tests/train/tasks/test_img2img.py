@@ -45,9 +45,10 @@ def test_it_is_wanted_where_there_are_steps():
     assert task.wanted({'lora_steps': 3})
 
 
+@pytest.mark.long
 def test_the_loss_on_training_pictures_falls(fitted, folder):
     before, after = fitted['lora_loss']
-    assert after < 0.9 * before
+    assert after < 0.95 * before
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(fitted))
     assert len(fitted['lora']) == 3 * 2 * 4  # transformers, attentions, matrices
     told = img2img.describe({}, fitted)['facts']
@@ -56,16 +57,16 @@ def test_the_loss_on_training_pictures_falls(fitted, folder):
     assert img2img.describe({}, {}) == {}
 
 
-def test_additions_that_are_zero_leave_the_picture_the_same_bits(fitted, folder):
+def test_additions_that_are_zero_leave_the_picture_the_same_bits(folder):
     cfg = dict(net=str(folder), start='', text='', steps=3, size=(8, 8))
     nets, rng = img2img.load(cfg, {}), jax.random.key(1)
     decoded = {'voxels': np.zeros((2, 3))}
     plain = img2img.generate(cfg, nets, decoded, rng)['images']
-    nothing = {'lora': lora.begin(nets['unet'].params, 2, rng)}
-    np.testing.assert_array_equal(
-        img2img.generate(cfg, nets | nothing, decoded, rng)['images'], plain
-    )
-    changed = img2img.generate(cfg, nets | fitted, decoded, rng)['images']
+    added = lora.begin(nets['unet'].params, 2, rng)
+    same = img2img.generate(cfg, nets | {'lora': added}, decoded, rng)['images']
+    np.testing.assert_array_equal(same, plain)
+    added = {name: part | {'up': part['up'] + 0.2} for name, part in added.items()}
+    changed = img2img.generate(cfg, nets | {'lora': added}, decoded, rng)['images']
     assert np.abs(changed - plain).max() > 1e-2
 
 
@@ -87,7 +88,7 @@ def test_a_stopped_training_goes_on_to_the_same_end(fitted, folder, tmp_path):
 def test_captions_are_read_and_some_are_left_out(folder, tmp_path):
     said = [pipelines.SAID[i % 3] for i in range(5)] * 2
     found = task.fit(options(folder), work(tmp_path), jax.random.key(0), said)
-    assert found['lora_loss'][1] < 0.9 * found['lora_loss'][0]
+    assert found['lora_loss'][1] < 0.95 * found['lora_loss'][0]
     nets = img2img.load(options(folder), {})
     encoder, draw = nets['text'], jax.random.normal
     latents = draw(jax.random.key(3), (200, 4, 4, 4))
