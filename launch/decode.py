@@ -138,6 +138,7 @@ def decode(words, asked: dict, out: pathlib.Path) -> pathlib.Path:
         'compared': compared,
         'row_sizes': None if sizes is None else [float(f'{size:.4g}') for size in sizes],
         'strange_rows': odd,
+        'strange_images': sorted({str(i) for i in rows.image_id[odd]}),
         'warnings': [said] if odd else [],
         'notes': notes,
         'title': f'{cfg.dataset.name}: {", ".join(stages)}',

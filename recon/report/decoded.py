@@ -18,7 +18,8 @@ def write(out, content: dict, arrays: dict) -> pathlib.Path:
 
     Args:
       out: DIR2.
-      content: of decoded.json: title, asked, rows, entries, seen_images, warnings, notes.
+      content: of decoded.json: title, asked, rows, entries, seen_images, strange_images, warnings,
+        notes.
       arrays: image_id [n], and images [n h w 3] with any stage_<name>, or pred [n ...] with any
         categories [k] and threshold [k].
 
@@ -39,23 +40,27 @@ def write(out, content: dict, arrays: dict) -> pathlib.Path:
         run=content['asked']['run'],
         file=content['asked']['voxels'],
         seen=content['seen_images'],
-        **shown(arrays),
+        **shown(arrays, content['strange_images']),
     )
     results.write_bytes(out / 'report.html', page.encode())
     return out / 'report.html'
 
 
-def shown(arrays: dict) -> dict:
-    """{'headings', 'cards', 'table', 'n'} of the page: pictures or a table, the first rows."""
+def shown(arrays: dict, strange=()) -> dict:
+    """{'headings', 'cards', 'table', 'n'} of the page: pictures or a table, the first rows.
+
+    `strange` holds ids that are marked.
+    """
     n = len(arrays['image_id'])
     if 'images' not in arrays:
-        table = _likely(arrays) if 'categories' in arrays else answers.build(arrays)
+        table = _likely(arrays, strange) if 'categories' in arrays else answers.build(arrays)
         return {'headings': [], 'cards': [], 'table': table, 'n': n}
     stages = {k.removeprefix('stage_'): v for k, v in arrays.items() if k.startswith('stage_')}
     columns = [('decoded', arrays['images']), *sorted(stages.items())]
     cards = [
         {
             'id': str(arrays['image_id'][row]),
+            'strange': str(arrays['image_id'][row]) in strange,
             'pictures': [pictures.picture(array[row], _SIDE) for _, array in columns],
         }
         for row in range(min(n, pictures.SHOWN))
@@ -63,7 +68,7 @@ def shown(arrays: dict) -> dict:
     return {'headings': [name for name, _ in columns], 'cards': cards, 'table': None, 'n': n}
 
 
-def _likely(arrays: dict) -> dict | None:
+def _likely(arrays: dict, strange) -> dict | None:
     """A table of the categories with the highest values, of the first rows."""
     pred, names = arrays['pred'], arrays['categories']
     if pred.ndim != 2 or pred.shape[1] != len(names):
@@ -76,7 +81,9 @@ def _likely(arrays: dict) -> dict | None:
         if named:
             yes = [str(names[k]) for k in order if pred[row, k] > arrays['threshold'][k]]
             cells = [', '.join(yes) or 'nothing', *cells]
-        rows.append([tables.cell(arrays['image_id'][row], head=True), *map(tables.cell, cells)])
+        name = str(arrays['image_id'][row])
+        mark = 'strange' if name in strange else ''
+        rows.append([tables.cell(name, mark, head=True), *map(tables.cell, cells)])
     headings = [('Named', 'above its threshold')] if named else []
     columns = [tables.column('Image'), *(tables.column(*heading) for heading in headings)]
     return {'columns': [*columns, tables.column('Highest scores')], 'rows': rows}

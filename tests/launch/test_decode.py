@@ -138,6 +138,7 @@ def test_a_run_that_is_not_done_is_refused(ridge, call, tmp_path, status):
 
 def test_names_and_thresholds_of_categories_are_taken_along(tmp_path):
     content = dict(title='', asked=dict(run='', voxels=''), rows=1, entries=1, seen_images=0)
+    content |= dict(strange_images=[])
     arrays = {'image_id': np.arange(1), 'pred': np.array([[0.2, 0.6, 0.4]], np.float32)}
     before = {'categories': np.array(['a', 'b', 'c']), 'threshold': np.array([0.1, 0.7, 0.3])}
     page = decode.write(tmp_path, content | dict(warnings=[], notes=[]), arrays, before)
@@ -186,7 +187,11 @@ def test_rows_that_are_nothing_like_those_of_the_training_are_said(
     (said,) = [r.getMessage() for r in caplog.records if r.levelname == 'WARNING']
     assert said.startswith('1 of 10 rows lie far from')
     told = json.loads((tmp_path / 'out' / 'decoded.json').read_text())
-    assert told['strange_rows'] == [2] and len(told['row_sizes']) == 10
+    assert (
+        told['strange_rows'] == [2]
+        and told['strange_images'] == ['2']
+        and len(told['row_sizes']) == 10
+    )
     assert told['warnings'] == [said] and f'row 2 ({told["row_sizes"][2]:.3g})' in said
     assert 0.3 < told['row_sizes'][2] / factor < 3
     assert 'Strange rows' in (tmp_path / 'out' / 'report.html').read_text()

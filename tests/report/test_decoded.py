@@ -8,6 +8,7 @@ CONTENT = {
     'rows': 6,
     'entries': 3,
     'seen_images': 0,
+    'strange_images': [],
     'warnings': [],
     'notes': ['A note & more.'],
 }
@@ -49,8 +50,15 @@ def test_labels_above_their_thresholds_are_named(tmp_path):
 
 
 def test_warnings_have_a_banner(tmp_path):
-    arrays = {'image_id': np.arange(1), 'images': np.zeros((1, 4, 4, 3), np.float32)}
-    page = decoded.write(tmp_path, CONTENT | {'warnings': ['Row 3 is < odd.']}, arrays).read_text()
+    arrays = {'image_id': np.arange(2), 'images': np.zeros((2, 4, 4, 3), np.float32)}
+    content = CONTENT | {'warnings': ['Row 3 is < odd.'], 'strange_images': ['1']}
+    page = decoded.write(tmp_path, content, arrays).read_text()
+    assert (
+        page.count('>strange</span>') == 1 < page.index('image 1') < page.index('>strange</span>')
+    )
+    pred = {'image_id': np.arange(2), 'pred': np.eye(2), 'categories': np.array(['a', 'b'])}
+    rows = decoded.shown(pred, ['1'])['table']['rows']
+    assert [row[0]['sub'] for row in rows] == ['', 'strange']
     assert 'Strange rows' in page and 'Row 3 is &lt; odd.' in page and 'banner bad' in page
 
 
