@@ -3,8 +3,8 @@
 import numpy as np
 
 from recon import labelling, parts
-from recon.core import image
-from recon.metrics import ceiling
+from recon.core import image, results
+from recon.metrics import ceiling, paired
 from recon.train import log
 
 SMALL = 4096  # values of a decoded vector that is left beside the pictures that are made of it
@@ -20,6 +20,23 @@ def labels(cfg):
     """The target that is scored, where that is labels; else None."""
     spec = cfg.targets[parts.answer(cfg)] if kind(cfg) == 'predictions' else {}
     return spec if spec.get('net') == labelling.NET else None
+
+
+def scores(cfg, test, facts: dict, entries: dict, controlled: dict) -> dict:
+    """scores.json: the scores, what controls scored, and the differences between the two.
+
+    Args:
+      cfg: resolved config.
+      test: the rows that were scored.
+      facts: protocol and audit of the run.
+      entries: {metric: entry} of the system.
+      controlled: as `controls.run` gives it, without curves.
+    """
+    drawn = dict(seed=cfg.seed, draws=cfg.draws)
+    told = {'schema': results.SCHEMA, 'n': len(test)}
+    told |= {'protocol': facts['protocol'], 'audit': facts['audit'], 'scores': entries} | controlled
+    against = paired.differences(entries, controlled['baselines'], test.image_id, **drawn)
+    return told | {'differences': against}
 
 
 def arrays(this, fitted: dict, test, decoded: dict, truth) -> dict:

@@ -13,7 +13,7 @@ from recon.core import errors, lookup, provenance, results, settings
 from recon.data import prepare
 from recon.data.preprocess import audit
 from recon.generators import vote
-from recon.metrics import feature, paired, protocols, suite
+from recon.metrics import feature, protocols, suite
 from recon.metrics import labels as label_metrics
 from recon.report import html
 from recon.report import surface as surfaces
@@ -114,12 +114,7 @@ def run(cfg, workdir, stop=lambda: False, shared=None) -> pathlib.Path:
         folder.npz('maps.npz', maps | surface)
         progress.step('describe')
 
-        told = {'schema': results.SCHEMA, 'n': len(test), 'protocol': facts['protocol']}
-        told |= {'audit': audited, 'scores': scores} | controlled
-        told['differences'] = paired.differences(
-            scores, controlled['baselines'], test.image_id, seed=cfg.seed, draws=cfg.draws
-        )
-        folder.json('scores.json', told)
+        folder.json('scores.json', outputs.scores(cfg, test, facts, scores, controlled))
         folder.status('running')
         report = html.write(workdir)
         progress.step('report')
