@@ -36,7 +36,6 @@ def fit(decoder, cfg, job: jobs.Job, rng) -> dict:
       Stopped: `job.stop()` was true; the same call goes on from there.
     """
     settings = {key: cfg.get(key, value) for key, value in decoder.DEFAULTS.items()}
-    _check(settings)
     _check_job(settings, job)
     job = job.with_validation(settings['validation'])
     net, x = decoder.build(settings, job.target.shape[1:]), decoder.rows(settings, job.voxels)
@@ -145,6 +144,7 @@ def _check(settings: dict) -> None:
 
 
 def _check_job(settings: dict, job: jobs.Job) -> None:
+    _check(settings)
     if settings['patience'] >= 0 and job.validation is None and not settings['validation']:
         _refuse(settings, 'patience', 'it needs rows to validate on: validation above 0')
     target = job.target
