@@ -66,7 +66,7 @@ def begin(arg: str | None, recording: str, **own) -> tuple:
 
 
 def experiment(
-    recording: str, options, nets: dict, voxels: str, keep=(), train='mean', **blocks
+    recording: str, options, nets: dict, voxels: str, train='mean', **blocks
 ) -> ml_collections.ConfigDict:
     """The config of a system.
 
@@ -75,7 +75,6 @@ def experiment(
       options: of `begin`.
       nets: of `begin`.
       voxels: that NSD's reader takes.
-      keep: areas of which alone voxels are used; () is all.
       train: what becomes of several trials of a training image, 'mean' or 'keep'.
       blocks: targets, decoder, generator.
     """
@@ -85,15 +84,14 @@ def experiment(
     else:
         given = dict(name='simulated', subject=options.subject, voxels=4_000)
         given |= dict(n_train=options.n_train, n_test=options.n_test)
-    order = ('normalise', 'repeats')
-    preprocess = dict(normalise=dict(by='session'), repeats=dict(train=train, test='mean'))
-    if keep:
-        preprocess |= dict(rois=dict(keep=tuple(keep)))
-        order = ('rois', *order)
     cfg = common.experiment(
         seed=0,
         dataset=given,
-        preprocess=dict(order=order) | preprocess,
+        preprocess=dict(
+            order=('normalise', 'repeats'),
+            normalise=dict(by='session'),
+            repeats=dict(train=train, test='mean'),
+        ),
         zoo=dict(path=options.zoo),
         **blocks,
     )

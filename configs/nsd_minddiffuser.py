@@ -75,6 +75,7 @@ def experiment(arg, recording: str):
         raise ValueError(f'option area={options.area!r}; there are LVC and HVC')
     if options.without not in ('', *SPACES):
         raise ValueError(f'option without={options.without!r}; there are {", ".join(SPACES)}')
+    areas = known[options.area] if options.area else (*known['LVC'], *known['HVC'])
     targets = dict(z=_diffusion.of_latents(nets), c=_diffusion.of_captions(nets, 15))
     used = nets['layers'][:: 3 if options.smoke else 1]
     layers = {f'clip_{layer.partition(".")[2]}': layer for layer in used}
@@ -87,8 +88,7 @@ def experiment(arg, recording: str):
         options,
         nets,
         voxels='LVC+HVC',
-        keep=known[options.area] if options.area else (*known['LVC'], *known['HVC']),
-        targets=targets,
+        targets={name: spec | dict(areas=areas) for name, spec in targets.items()},
         decoder=dict(name='ridge', penalties=tuple(float(10**i) for i in range(1, 8))),
         generator=generator(options, nets, layers),
     )

@@ -52,11 +52,14 @@ def test_an_ablation_of_minddiffuser_leaves_out_what_it_says(
 @pytest.mark.parametrize(
     ('of', 'low'), [('nsd', ('LVC',)), ('simulated', ('V1', 'V2', 'V3', 'hV4'))]
 )
-def test_areas_of_minddiffuser_are_those_whose_voxels_are_kept(of, low):
-    both, first, second = (
-        set(resolved(f'{of}_minddiffuser', f'smoke,area={area}').preprocess.rois.keep)
-        for area in ('', 'LVC', 'HVC')
-    )
+def test_areas_of_minddiffuser_are_those_that_every_target_sees(of, low):
+    seen = {}
+    for area in ('', 'LVC', 'HVC'):
+        targets = resolved(f'{of}_minddiffuser', f'smoke,area={area}').targets
+        found = {tuple(spec.areas) for spec in targets.values()}
+        assert len(found) == 1
+        seen[area] = set(*found)
+    both, first, second = seen.values()
     assert first == set(low) and not first & second and both == first | second
 
 
