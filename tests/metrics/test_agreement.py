@@ -23,6 +23,11 @@ def test_it_finds_the_share_that_pictures_were_made_with(share):
     assert np.mean(found['per_image']) == pytest.approx(found['mean'])
 
 
+def test_of_a_few_pictures_that_share_nothing_it_is_zero_on_average():
+    found = [agreement.score(drawn(3, 0.0, 2, k), seed=0, draws=0)['mean'] for k in range(30)]
+    assert np.mean(found) == pytest.approx(0, abs=0.05)
+
+
 def test_equal_samples_agree_wholly():
     picture = drawn(5, 0.5)[0]
     assert agreement.score([picture, picture], seed=0, draws=100)['mean'] == 1
