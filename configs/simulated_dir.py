@@ -33,7 +33,7 @@ def get_config(arg=None):
     if options.smoke:
         options.layers = shen2019_dir.TINY
     if options.smoke or options.small:
-        options.iterations = options.iterations or (10 if options.smoke else 60)
+        options.iterations = options.iterations or (5 if options.smoke else 60)
     cfg = common.experiment(
         seed=0,
         dataset=dict(name='simulated', subject=options.subject, n_train=1_500, voxels=4_000),
