@@ -8,7 +8,7 @@ makes a picture of z; Stable Diffusion starts from it at 512 pixels (strength .8
 follows c with guidance 5; five samples.
 Otherwise: penalties from 1 to 1e7 by cross-validation (theirs: 1e-6 to 1 of himalaya's, which
 scales otherwise); Stable Diffusion 1.5 (theirs: 1.4). swap exchanges the two streams, a control
-that the paper does not have: layout should then be lost with the early areas.
+that the paper does not have: what a stream alone knows is then decoded into the other space.
 
 Run:    python launch/main.py --config=configs/nsd_takagi.py:path=DIR,zoo=DIR
 Swap:   python launch/main.py --config=configs/nsd_takagi.py:path=DIR,zoo=DIR,swap
