@@ -40,9 +40,8 @@ def captioner(folder, seed, side=24, prompt=''):
         )
         given = processor([np.asarray(x * 255, np.uint8) for x in images], return_tensors='pt')
         ids = speak([prompt] * len(images), return_tensors='pt')['input_ids']
-        ids = net.generate(
-            given['pixel_values'], input_ids=ids, max_length=length, num_beams=1, **options
-        )
+        options = {'num_beams': 1} | options
+        ids = net.generate(given['pixel_values'], input_ids=ids, max_length=length, **options)
         return [s.strip() for s in speak.batch_decode(ids, skip_special_tokens=True)]
 
     return theirs

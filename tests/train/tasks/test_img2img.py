@@ -50,7 +50,7 @@ def test_the_loss_on_training_pictures_falls(fitted, folder):
     before, after = fitted['lora_loss']
     assert after < 0.95 * before
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(fitted))
-    assert len(fitted['lora']) == 3 * 2 * 4  # transformers, attentions, matrices
+    assert len(fitted['lora']) == 4 * 2 * 4  # transformers, attentions, matrices
     told = img2img.describe({}, fitted)['facts']
     assert told['numbers learnt'] == lora.count(fitted['lora'])
     assert told['loss on training pictures, after'] == pytest.approx(after)
