@@ -128,10 +128,13 @@ def check(cfg) -> None:
     suite.check_settings(cfg.seed, cfg.draws, cfg.permutations, cfg.threshold)
     check_metrics(cfg)
     for name in cfg.generator.chain:
-        if not hasattr(lookup.find('recon.generators', name, 'generator.chain'), 'generate'):
+        module = lookup.find('recon.generators', name, 'generator.chain')
+        if not hasattr(module, 'generate'):
             raise errors.ConfigError(
                 f'generator.chain has {name}', 'config', 'it makes no picture: see cfg.vote'
             )
+        if hasattr(module, 'check'):
+            module.check(cfg.generator[name])
         check_task(name, cfg.generator[name], cfg.zoo)
     draws.check(cfg)
     controls.check(cfg)

@@ -81,6 +81,7 @@ def test_the_page_shows_what_is_the_brains(made):
         ({'samples': 0}, 'samples is 0'),
         ({'samples': 2, 'generator': {'chain': ()}, 'metrics': ('mse',)}, 'no generator draws'),
         ({'generator': {'chain': ('low', 'vote')}}, 'it makes no picture: see cfg.vote'),
+        ({'generator': {'chain': ('optimise',), 'optimise': {'over': 'zz'}}}, "'zz'.*'latents'"),
     ],
 )
 def test_samples_and_chains_that_cannot_be_are_refused(made, tmp_path, change, message):
