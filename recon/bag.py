@@ -78,7 +78,7 @@ def member(cfg, name: str) -> ml_collections.ConfigDict:
                 f'members share data, split and targets; they may differ in {MAY_DIFFER}',
             )
     shared = {key: value for key, value in plain.items() if key not in _OWN}
-    one = settings.resolve(ml_collections.ConfigDict(_merge(shared, own)), DEFAULTS)
+    one = settings.resolve(ml_collections.ConfigDict(settings.merge(shared, own)), DEFAULTS)
     pipeline.check(one)
     if experiment.answer(one) != 'images':
         raise errors.ConfigError(
@@ -86,12 +86,6 @@ def member(cfg, name: str) -> ml_collections.ConfigDict:
         )
     vote.check(cfg.vote, one)
     return one
-
-
-def _merge(plain: dict, own: dict) -> dict:
-    """`plain` with the values of `own`, a dictionary inside a dictionary likewise."""
-    both = {key for key in own if isinstance(own[key], dict) and isinstance(plain.get(key), dict)}
-    return plain | {k: _merge(plain[k], v) if k in both else v for k, v in own.items()}
 
 
 def gather(cfg, folder: results.Run) -> None:
