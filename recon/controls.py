@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from recon import conditions, draws
+from recon import conditions, draws, targets
 from recon.core import errors, rng, types
 from recon.data.preprocess import repeats
 from recon.experiment import Experiment, answer, task
@@ -60,9 +60,13 @@ def areas(cfg, rois: dict, laid: types.Laid | None = None) -> list[str]:
     if cfg.areas_missing == 'skip':
         there = {name for name, mask in rois.items() if mask.any()}
         named = [area for area in cfg.areas if set(area.split('+')) <= there]
-        return [area for area in named if laid is None or laid.of(area_mask(area, rois)).any()]
+        return [
+            area
+            for area in named
+            if laid is None or laid.of(targets.union((area,), rois, 'areas')).any()
+        ]
     for area in cfg.areas:
-        mask = area_mask(area, rois)
+        mask = targets.union((area,), rois, 'areas')
         if laid is not None and not laid.of(mask).any():
             raise errors.DataInvalid(
                 f'no pixel shows voxels of {area} alone',
@@ -123,7 +127,7 @@ def run(
     if alone:
         scores['areas'] = {}
     for area in alone:
-        mask = area_mask(area, experiment.brain.rois)
+        mask = targets.union((area,), experiment.brain.rois, 'areas')
         voxels = experiment.brain.only(test.voxels, mask)
         decoded, fresh = refit(experiment, voxels, voxels=mask)
         entries = score(decoded, truth, 'test', test.image_id, fresh)
@@ -262,16 +266,3 @@ def learning_curve(experiment: Experiment, test, truth, score, step) -> dict:
         'series': [{'name': cfg.metrics[0], 'x': xs, 'y': ys}],
         'chosen': None,
     }
-
-
-def area_mask(area: str, rois: dict) -> np.ndarray:
-    """Bool [v]: the voxels of an area, or of several joined by '+'."""
-    for name in area.split('+'):
-        if name not in rois:
-            raise errors.ConfigError(
-                f'areas has {area!r}', 'areas', f'ROIs that exist: {", ".join(sorted(rois))}'
-            )
-    mask = np.any([rois[name] for name in area.split('+')], 0)
-    if not mask.any():
-        raise errors.DataInvalid(f'area {area} has no voxel', 'areas', 'leave it out')
-    return mask

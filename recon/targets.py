@@ -84,21 +84,31 @@ def voxels(name: str, spec, rois: dict) -> np.ndarray | None:
       ConfigError: an area that this recording does not have.  DataInvalid: areas without a voxel.
     """
     areas = spec.get('areas', ())
-    if not areas:
-        return None
+    return union(areas, rois, f'targets.{name}.areas') if areas else None
+
+
+def union(areas, rois: dict, key: str) -> np.ndarray:
+    """Bool [v]: the voxels of all `areas`, names or unions of them as 'V1+V2'.
+
+    Args:
+      areas: the names.
+      rois: {name: bool [v]}.
+      key: of the config that holds the names.
+
+    Raises:
+      ConfigError: an area that this recording does not have.  DataInvalid: areas without a voxel.
+    """
     named = [part for area in areas for part in area.split('+')]
     missing = [part for part in named if part not in rois]
     if missing:
         raise errors.ConfigError(
-            f'targets.{name}.areas has {missing[0]!r}',
-            'targets',
+            f'{key} has {missing[0]!r}',
+            key,
             f'areas that exist: {", ".join(sorted(rois)) or "none"}',
         )
     mask = np.any([rois[part] for part in named], 0)
     if not mask.any():
-        raise errors.DataInvalid(
-            f'targets.{name}.areas: {"+".join(named)} has no voxel', 'targets', 'name others'
-        )
+        raise errors.DataInvalid(f'{key}: {"+".join(named)} has no voxel', key, 'leave it out')
     return mask
 
 

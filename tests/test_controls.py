@@ -100,10 +100,10 @@ def test_areas_that_a_recording_lacks_are_refused_or_left_out():
     cfg = types.SimpleNamespace(areas=('V1', 'EBA', 'V1+V2', 'V1+PPA'), areas_missing='skip')
     assert controls.areas(cfg, rois) == ['V1', 'V1+V2']
     cfg.areas_missing = 'refuse'
-    with pytest.raises(errors.DataInvalid, match='area EBA has no voxel'):
+    with pytest.raises(errors.DataInvalid, match='areas: EBA has no voxel'):
         controls.areas(cfg, rois)
     cfg.areas = ('PPA',)
-    with pytest.raises(errors.ConfigError, match='ROIs that exist: EBA, V1, V2'):
+    with pytest.raises(errors.ConfigError, match='areas that exist: EBA, V1, V2'):
         controls.areas(cfg, rois)
 
 

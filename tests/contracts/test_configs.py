@@ -85,7 +85,9 @@ def test_an_option_that_no_data_can_make_fit_is_refused(name, options, text):
 
 def test_losses_may_stand_in_any_order():
     path = ROOT / 'configs' / 'simulated_pix2pix.py'
-    pipeline.check(resolved(path, 'losses=l1+adversarial'))
+    cfg = resolved(path, 'losses=l1+adversarial')
+    pipeline.check(cfg)
+    assert cfg.generator.pix2pix.losses == 'l1+adversarial'
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_bad_data_end_with_one_line_and_leave_no_folder(changed, tmp_path, run, 
         (('--config.decoder.penalties=a,b',), 'wanted: numbers'),
         (('--config.targets.pixels.size=0,4',), 'targets.pixels.size'),
         (('--config.baselines=mean',), 'mean_image'),
-        (('--config.areas=V1',), 'ROIs that exist'),
+        (('--config.areas=V1',), 'areas that exist'),
         (('--config.preprocess.order=rois,normalise', '--config.areas=()'), 'done'),
     ],
 )
