@@ -10,6 +10,7 @@ _BESIDE = (*ONLY, 'nearest_training')
 _LINES, _SAMPLES = 6, 4  # pictures that are shown, further samples of each
 _SIDE, _BLUR = 160, 16  # pixels on the page; a map is smoothed over 1 / 16 of a picture's side
 _RAMP = 'cool'
+_EQUAL = 1e-9  # a difference of means below it is rounding
 
 
 def build(folder: dict, names: list[str]) -> dict | None:
@@ -94,6 +95,7 @@ def told(entry: dict) -> int | None:
 
 def signed(value: float, percent: bool) -> str:
     """A difference with its sign."""
+    value = 0.0 if abs(value) < _EQUAL else value
     return ('+' if value > 0 else '') + formats.number(value, percent)
 
 

@@ -116,3 +116,11 @@ def test_runs_on_several_subjects_are_a_grid_with_mean_and_spread(tmp_path):
     best = int(np.argmax(held['per_image']))
     text = f'{held["per_image"][best]:.3f} ± {held["sd_per_image"][best]:.3g}'[:9]
     assert text in page
+
+
+@pytest.mark.parametrize('percent', [True, False])
+def test_a_difference_that_is_rounding_is_nothing(percent):
+    nothing = priors.signed(-1e-17, percent)
+    assert nothing == priors.signed(0.0, percent) and nothing[0] == '0'
+    assert priors.signed(0.02, percent).startswith('+')
+    assert priors.signed(-0.02, percent).startswith('-')
